@@ -1,0 +1,1 @@
+"""The promised figures, measured: `make bench`."""

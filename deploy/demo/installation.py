@@ -1,0 +1,156 @@
+"""What the demo runs on: its directory, its configuration, its servers, and the commands of slo-watchdog."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import evidence
+from stage import HERE, DemoError, Ports, Stage, answers, fetch, fill, free_ports, prometheus_binary
+
+from watchdog.config import load_settings
+from watchdog.model import Rollout
+from watchdog.rolloutfile import DaemonFacts, load_rollout
+
+BROKEN_SHARE = 0.15
+"""Part of the users whom the faulty build's new code fails: at 5 % exposure 0.75 % of all requests."""
+FAULTY, HEALTHY = "checkout-faulty", "checkout-healthy"
+VERSIONS = {FAULTY: "2.14.0", HEALTHY: "2.14.1"}
+PRODUCTION = HERE.parents[1] / "rules" / "rollouts" / "progressive.yaml"
+"""The example rollout that the demo's is compared with."""
+
+
+class Installation:
+    """Everything below one directory, `build/demo/` by default."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ports: Ports = free_ports()
+        self.stage = Stage(root / "logs")
+        self.config = root / "watchdog.yaml"
+        self.failures = root / "failures.jsonl"
+
+    def url(self, name: str, path: str = "") -> str:
+        """Address of one of the four servers."""
+        return f"http://{self.ports.addresses[name.upper()]}{path}"
+
+    def command(self, *arguments: str, accept: tuple[int, ...] = (0,), timeout: float = 60.0) -> str:
+        """Run one `slo-watchdog` command and return its output; DemoError when it ends otherwise than accepted."""
+        environment = {**os.environ, "WATCHDOG_CONFIG": str(self.config)}
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "watchdog", *arguments],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise DemoError(f"`slo-watchdog {' '.join(arguments)}` did not end within {timeout:g} s.") from late
+        if done.returncode not in accept:
+            said = (done.stderr or done.stdout).strip()
+            raise DemoError(f"`slo-watchdog {' '.join(arguments)}` ended with status {done.returncode}: {said}")
+        return done.stdout
+
+    def status(self, rollout: str) -> dict[str, Any]:
+        """Where a rollout is, as the daemon's API gives it; DemoError when the daemon does not answer."""
+        try:
+            found: dict[str, Any] = json.loads(fetch(self.url("watchdog", f"/api/v1/rollouts/{rollout}"), 5.0))
+        except OSError as problem:
+            self.stage.check()
+            raise DemoError(f"the daemon does not tell about {rollout}: {problem}.") from problem
+        return found
+
+    def set_up(self) -> None:
+        """Write the configuration and start everything, the faulty build of the shop among it."""
+        names = self.ports.addresses
+        prometheus = prometheus_binary()
+        metrics = fill("prometheus.yml", self.root / "prometheus.yml", names)
+        fill("watchdog.yaml", self.config, names)
+        for rollout, version in VERSIONS.items():
+            fill("rollout.yaml", self.rollout_file(rollout), {"ROLLOUT": rollout, "VERSION": version})
+        self.command("flags", "init", "--reason", "first flag file of the demo")
+        self.stage.start(
+            "prometheus",
+            [
+                prometheus,
+                f"--config.file={metrics}",
+                f"--storage.tsdb.path={self.root / 'prometheus'}",
+                f"--web.listen-address={names['PROMETHEUS']}",
+                "--log.level=warn",
+            ],
+            lambda: answers(self.url("prometheus", "/-/ready")),
+        )
+        self.start_shop(FAULTY)
+        self.stage.start(
+            "load",
+            self.script(
+                "load.py", "--shop", names["SHOP"], "--port", str(self.ports.load), "--failures", self.failures
+            ),
+            lambda: answers(self.url("load", "/metrics")),
+        )
+        self.stage.start(
+            "watchdog",
+            [sys.executable, "-m", "watchdog", "run", "--config", str(self.config)],
+            lambda: answers(self.url("watchdog", "/readyz")),
+        )
+        self.calm(3.0)
+
+    def script(self, name: str, *arguments: str | Path) -> list[str]:
+        """Command line of a program of this directory."""
+        return [sys.executable, str(HERE / name), *(str(argument) for argument in arguments)]
+
+    def rollout_file(self, rollout: str) -> Path:
+        """Where the daemon reads a rollout."""
+        return self.root / "rollouts" / f"{rollout}.yaml"
+
+    def start_shop(self, rollout: str) -> None:
+        """Start the build that this rollout is about."""
+        share = BROKEN_SHARE if rollout == FAULTY else 0.0
+        flags = self.root / "flags" / "shop.flagd.json"
+        options = ("--port", str(self.ports.shop), "--flags", flags, "--version", VERSIONS[rollout])
+        self.stage.start(
+            "shop",
+            self.script("shop.py", *options, "--broken-share", str(share)),
+            lambda: answers(self.url("shop", "/healthz")),
+        )
+
+    def calm(self, seconds: float) -> None:
+        """Wait until no user failed for so long."""
+        since = time.time()
+        self.stage.wait(
+            f"{seconds:g} s without a failing user",
+            lambda: time.time() - max([since, *(failure.at for failure in self.seen(since))]) >= seconds,
+            within=30.0,
+        )
+
+    def seen(self, since: float) -> list[evidence.Failure]:
+        """Failures since then."""
+        return [failure for failure in evidence.failures(self.failures) if failure.at >= since]
+
+    def rules(self, rollout: str) -> tuple[Rollout, Rollout]:
+        """Load the demo's rule and production's, each as its daemon would freeze it."""
+        facts = load_settings(self.config).facts()
+        return load_rollout(self.rollout_file(rollout), facts), load_rollout(PRODUCTION, DaemonFacts())
+
+    def transitions(self, rollout: str) -> list[dict[str, Any]]:
+        """Fetch what happened to a rollout, oldest first."""
+        found: list[dict[str, Any]] = json.loads(
+            fetch(self.url("watchdog", f"/api/v1/rollouts/{rollout}/transitions"), 5.0)
+        )
+        return found
+
+    def reports(self, rollout: str, folder: str) -> dict[str, Any]:
+        """Write the three reports; returns the JSON one."""
+        written = self.root / folder
+        written.mkdir(exist_ok=True)
+        for kind in ("html", "md", "json"):
+            self.command("report", rollout, "--format", kind, "-o", str(written / f"report.{kind}"))
+        found: dict[str, Any] = json.loads((written / "report.json").read_text(encoding="utf-8"))
+        return found

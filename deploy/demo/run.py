@@ -1,0 +1,222 @@
+"""The demo: a faulty release that is taken back by itself, then a good one that is signed off, in four minutes.
+
+    make demo          (or: .venv/bin/python deploy/demo/run.py [--serve])
+
+Everything is real: Prometheus, the shop that asks its flag through the OpenFeature SDK, its users, the daemon and
+its ledger. Nothing is injected: the first build of the shop has new code that fails for a part of its users, the
+second has not. Ends with status 0 only when all of it happened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import evidence
+from installation import BROKEN_SHARE, FAULTY, HEALTHY, PRODUCTION, Installation
+from screen import Screen
+from stage import HERE, DemoError
+
+from watchdog.errors import WatchdogError
+
+WITHIN = 240.0
+"""Seconds for all of it."""
+POLL = 0.25
+CALM = 6.0
+"""Seconds without a failing user before the second rollout: one slot's range, so that it starts from good slots."""
+GOOD = {"interim", "signed_off", "recovered"}
+BAD = {"breach", "rollback", "rolled_back", "errors_continue", "reset"}
+
+
+class Demo:
+    """The story, told on `screen` while it happens at `site`."""
+
+    def __init__(self, site: Installation, screen: Screen) -> None:
+        self.site = site
+        self.screen = screen
+        self._heard = 0
+        self._worst: dict[str, float] = {}
+
+    def play(self) -> None:
+        """Show all of it; DemoError when a part did not happen."""
+        self.screen.heading("Start Prometheus, the shop (faulty build), its users and the watchdog")
+        self.site.set_up()
+        self.screen.say(", ".join(f"{name} pid {pid}" for name, pid in self.site.stage.pids().items()))
+        self.settings()
+        self.screen.heading(f"{FAULTY}: the new code fails for {BROKEN_SHARE:.0%} of its users")
+        faulty = self.faulty()
+        self.screen.heading(f"{HEALTHY}: the corrected build, the same flag, from 0 % again")
+        self.site.stage.stop("shop")
+        self.site.start_shop(HEALTHY)
+        self.site.calm(CALM)
+        self.watch(HEALTHY, until="signed_off")
+        self.screen.heading("The same rule over what Prometheus still holds: live against replay")
+        self.replay(FAULTY, faulty)
+        healthy = self.site.reports(HEALTHY, "healthy")
+        self.replay(HEALTHY, healthy)
+        self.outcome({"faulty": faulty, "healthy": healthy})
+
+    def faulty(self) -> dict[str, Any]:
+        """Show the rollout that is taken back, and when what happened; its report."""
+        since = time.time()
+        self.watch(FAULTY, until="rolled_back")
+        self.recovery(FAULTY)
+        self.screen.clear()
+        report = self.site.reports(FAULTY, "faulty")
+        breach = report["breaches"][0]
+        if breach["objective"] != "error_rate_exposed":
+            raise DemoError(f"{breach['objective']} took {FAULTY} back, expected error_rate_exposed to see it first.")
+        highest = max(point["percent"] for point in report["exposure"])
+        self.screen.say(
+            f"taken back at {highest:g} % exposure. Worst 5 s: of those with the new code"
+            f" {self._worst['error_rate_exposed']:.1%} failed, of all users {self._worst['error_rate']:.2%}"
+            " (both may be 1 %): split by variant the fault shows, pooled it hardly does."
+        )
+        self.moments(evidence.timings(report["rollback"], breach["at"], self.site.seen(since)))
+        return report
+
+    def moments(self, found: list[evidence.Timing]) -> None:
+        """Print the incident's timings."""
+        began = found[0].at
+        rows = [(m.what, f"+{m.at - began:.2f} s", evidence.stamp(m.at), m.source) for m in found]
+        self.screen.table(("moment", "after onset", "time", "by"), rows)
+
+    def settings(self) -> None:
+        """Print each setting that is not production's."""
+        rows = evidence.compressed(*self.site.rules(FAULTY))
+        self.screen.heading(f"{len(rows)} settings differ from {PRODUCTION.name}, so that days fit into minutes")
+        self.screen.table(("setting", "here", "production"), rows)
+
+    def outcome(self, reports: dict[str, dict[str, Any]]) -> None:
+        """Say where the reports are; DemoError when one is not what it must be, or all took too long."""
+        for folder, phase in (("faulty", "rolled_back"), ("healthy", "signed_off")):
+            if reports[folder]["phase"] != phase:
+                raise DemoError(f"the report of {folder} says {reports[folder]['phase']}, expected {phase}.")
+            self.screen.say(f"{phase}: {self.site.root / folder}/report.html (and .md, .json)", "green")
+        if self.screen.elapsed > WITHIN:
+            raise DemoError(f"all of it happened, but in {self.screen.elapsed:.0f} s, not within {WITHIN:g} s.")
+        self.screen.say("all of it happened", "bold green")
+
+    def watch(self, rollout: str, *, until: str) -> dict[str, Any]:
+        """Start a rollout and follow it to its end; DemoError when that is another one, or late."""
+        self.site.command("start", str(self.site.rollout_file(rollout)), "--reason", "demo")
+        self._heard = 0
+        self._worst.clear()
+        while True:
+            status = self.site.status(rollout)
+            self.tell(rollout)
+            self.screen.show(status)
+            self.remember(status)
+            if status["phase"] == until:
+                return status
+            if status["phase"] in ("rolled_back", "signed_off", "stopped"):
+                raise DemoError(f"{rollout} ended {status['phase']}, expected {until}: {last_word(status)}.")
+            if status.get("hold"):
+                raise DemoError(f"{rollout} is held and would wait for a person: {status['hold']['why']}.")
+            if self.screen.elapsed > WITHIN:
+                raise DemoError(f"{rollout} is not {until} after {WITHIN:g} s: {last_word(status)}.")
+            self.site.stage.check()
+            time.sleep(POLL)
+
+    def remember(self, status: dict[str, Any]) -> None:
+        """Keep the worst share of bad events that each objective's slots have shown."""
+        for objective in status["objectives"]:
+            if objective.get("total"):
+                share = (objective["bad"] or 0.0) / objective["total"]
+                self._worst[objective["name"]] = max(share, self._worst.get(objective["name"], 0.0))
+
+    def tell(self, rollout: str) -> None:
+        """Print the transitions that are new, each with its sentence."""
+        transitions = self.site.transitions(rollout)
+        for transition in transitions[self._heard :]:
+            kind = transition["kind"]
+            style = "red" if kind in BAD else "green" if kind in GOOD else ""
+            self.screen.say(f"{kind}: {transition['why']}", style)
+        self._heard = len(transitions)
+
+    def recovery(self, rollout: str) -> None:
+        """Wait until the watchdog has seen the errors end."""
+        self.site.stage.wait("the breach to be over", lambda: self._recovered(rollout), within=60.0)
+        self.tell(rollout)
+
+    def _recovered(self, rollout: str) -> bool:
+        status = self.site.status(rollout)
+        self.screen.show(status)
+        return bool(status["rollback"].get("recovered_at"))
+
+    def replay(self, rollout: str, live: dict[str, Any]) -> None:
+        """Replay what Prometheus still has of a rollout and hold it against the ledger."""
+        span = ("--from", live["from"], "--to", live["to"])
+        breached = 1 if live["breaches"] else 0
+        told = self.site.command("replay", str(self.site.rollout_file(rollout)), *span, "--json", accept=(0, 1))
+        replayed = json.loads(told)
+        (self.site.root / f"{rollout}.replay.json").write_text(told, encoding="utf-8")
+        found = evidence.differences(live, replayed)
+        if found or len(replayed["breaches"]) < breached:
+            raise DemoError(f"the replay of {rollout} says otherwise than its ledger:\n" + "\n".join(found))
+        self.screen.say(f"{rollout}: replay and ledger agree on {evidence.agreement(live)}", "green")
+
+
+def last_word(status: dict[str, Any]) -> str:
+    """Quote what a status gives as the reason for where it is."""
+    waiting = "; ".join(status.get("waiting") or ())
+    resets = [f"{reset['objective']}: {reset['why']}" for reset in status["window"]["resets"]]
+    return waiting or (f"newest reset {resets[-1]}" if resets else f"phase {status['phase']}, no reset")
+
+
+def serve(site: Installation, screen: Screen) -> None:
+    """Print the addresses and leave everything running until SIGINT or SIGTERM."""
+    screen.heading("Left running; Ctrl-C ends it")
+    rows = [(name, site.url(name)) for name in ("watchdog", "prometheus", "shop", "load")]
+    screen.table(("what", "address"), rows)
+    try:
+        while True:
+            site.stage.check()
+            time.sleep(1.0)
+    except KeyboardInterrupt:
+        screen.say("ends")
+
+
+def interrupted(number: int, _frame: FrameType | None) -> None:
+    """Leave by the same way as Ctrl-C, so that the children are stopped."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def main() -> int:
+    """Command line; the exit status."""
+    parser = argparse.ArgumentParser(description="A faulty rollout rolled back by itself, a good one signed off.")
+    parser.add_argument("--serve", action="store_true", help="leave everything running afterwards")
+    parser.add_argument(
+        "--root", type=Path, default=HERE.parents[1] / "build" / "demo", help="working directory, emptied"
+    )
+    options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    shutil.rmtree(options.root, ignore_errors=True)
+    site = Installation(options.root)
+    try:
+        with Screen() as screen:
+            Demo(site, screen).play()
+            screen.clear()
+            if options.serve:
+                serve(site, screen)
+    except (DemoError, WatchdogError) as problem:
+        print(f"\nThe demo failed: {problem}\nLogs: {site.root / 'logs'}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as end:
+        print(f"\nEnded by {end or 'SIGINT'}.", file=sys.stderr)
+        return 130
+    finally:
+        site.stage.stop_all()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

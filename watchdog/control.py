@@ -1,0 +1,105 @@
+"""What a rollout is doing right now: the small state that decisions change, and its JSON form in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from watchdog.model import NOBODY, Exposure, Hold, Phase, Rollback
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One rollout's control state. Measurements are not in it: they are facts, this is what was decided on them."""
+
+    phase: Phase = Phase.PENDING
+    started_at: int | None = None
+    desired: Exposure = NOBODY
+    confirmed: bool = True
+    """Whether the flag has read `desired` since it was last asked for."""
+    last_step_at: int | None = None
+    hold: Hold | None = None
+    waiting: tuple[str, ...] = ()
+    waiting_for: tuple[str, ...] = ()
+    """What `waiting` waits for, as names: a new spell is recorded when these change."""
+    rollback: Rollback | None = None
+    cause: tuple[str, int] | None = None
+    """The breach (objective, step) that took the flag back; None for an operator's rollback."""
+    interim_at: int | None = None
+    final_at: int | None = None
+    start_by: str | None = None
+    """Who asked for the start that has not happened yet."""
+    start_why: str = ""
+    adopt: bool = False
+    written_at: float | None = None
+    """When the flag was last written (for the propagation that `flag_ramp` excuses)."""
+    drifting: bool = False
+    changed_after: str = ""
+    """Version of the flag that was told as changed after the rollback ended."""
+    blind: tuple[str, ...] = ()
+    resets: tuple[tuple[int, str], ...] = ()
+    """Window resets already told, as (instant, objective)."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data for the ledger."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Control:
+        """What `to_dict` gave, back from JSON; unknown keys of another version are left out."""
+        known: dict[str, Any] = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        for name, read in _READERS.items():
+            if name in known:
+                known[name] = read(known[name])
+        return cls(**known)
+
+
+def _rollback(data: Mapping[str, Any] | None) -> Rollback | None:
+    return None if data is None else Rollback(**{**data, "escalated": tuple(data["escalated"])})
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "phase": Phase,
+    "desired": lambda data: Exposure(**data),
+    "hold": lambda data: None if data is None else Hold(**data),
+    "rollback": _rollback,
+    "cause": lambda data: None if data is None else (str(data[0]), int(data[1])),
+    "waiting": tuple,
+    "waiting_for": tuple,
+    "blind": tuple,
+    "resets": lambda data: tuple((int(at), str(name)) for at, name in data),
+}
+
+
+class Timeline:
+    """Which exposure was asked for and confirmed when, on the slot grid; append-only, oldest first."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, str, Exposure]] = []
+
+    def add(self, at: int, kind: str, exposure: Exposure) -> None:
+        """`kind` is `desired` (asked for, not yet seen) or `confirmed` (the flag read it)."""
+        self.entries.append((at, kind, exposure))
+
+    def over(self, start: int, end: int) -> Exposure | None:
+        """The confirmed exposure throughout (start, end]; None when it changed inside or is not known."""
+        holding: tuple[int, str, Exposure] | None = None
+        for entry in self.entries:
+            if entry[0] <= start:
+                holding = entry
+            elif entry[0] < end:
+                return None
+        if holding is None or holding[1] == "desired":
+            return None
+        return holding[2]
+
+    def confirmed(self) -> list[tuple[int, Exposure]]:
+        """The confirmed exposures, each from when it held; repeats left out."""
+        points: list[tuple[int, Exposure]] = []
+        for at, kind, exposure in self.entries:
+            if kind != "desired" and (not points or points[-1][1] != exposure):
+                if points and points[-1][0] == at:
+                    points.pop()
+                points.append((at, exposure))
+        return points

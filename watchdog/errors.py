@@ -1,0 +1,76 @@
+"""The exception tree. Adapters translate every library error into one of these, chained.
+
+    WatchdogError
+    ├── ConfigError            a file or setting is wrong: carries every problem found
+    ├── SourceError            Prometheus could not be reached or asked at all (commands; a tick never raises it)
+    ├── FlagServiceError       the flag service did not do what was asked
+    ├── NotifierError          a channel did not take a message
+    └── LedgerError            the ledger cannot be read or written
+        ├── LedgerConflict     somebody else recorded first (compare-and-set failed)
+        └── Refused            the ledger's state forbids what was asked (a name used twice, a flag taken)
+
+The pure core raises none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class WatchdogError(Exception):
+    """Root of everything this program raises on purpose; its text is fit for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with an input: where it is, what was found, what was expected and what to do."""
+
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+
+class ConfigError(WatchdogError):
+    """Every problem of a configuration at once, each with its place."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class SourceError(WatchdogError):
+    """Prometheus could not be reached (`permanent` False) or does not understand us (`permanent` True)."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        self.permanent = permanent
+        super().__init__(message)
+
+
+class FlagServiceError(WatchdogError):
+    """The flag service did not do what was asked; `permanent` means that trying again cannot help."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        self.permanent = permanent
+        super().__init__(message)
+
+
+class NotifierError(WatchdogError):
+    """A channel did not take a message; `permanent` means that trying again cannot help."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        self.permanent = permanent
+        super().__init__(message)
+
+
+class LedgerError(WatchdogError):
+    """The ledger cannot be opened, read or written."""
+
+
+class LedgerConflict(LedgerError):
+    """Another process recorded this rollout first; nothing of this transaction was kept."""
+
+
+class Refused(LedgerError):
+    """What was asked contradicts what the ledger holds."""

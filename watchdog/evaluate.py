@@ -1,0 +1,166 @@
+"""Answers -> Measurement -> Evaluation. Pure: the table of reasons in semantics 3 is this file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from watchdog.model import (
+    SAME,
+    Comparison,
+    Evaluation,
+    Kind,
+    Measurement,
+    Objective,
+    Reason,
+    Series,
+    Target,
+    Verdict,
+)
+from watchdog.quantities import format_number, format_share
+
+NOTHING = Series()
+RANK = {reason: rank for rank, reason in enumerate(Reason)}
+
+Ingesting = Callable[[int], bool]
+"""Whether Prometheus itself was ingesting around an instant (`present:` over the two ranges before)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What an objective's expressions answered over a stretch of one grid."""
+
+    bad: Series = NOTHING
+    total: Series = NOTHING
+    value: Series = NOTHING
+    fresh: Series | None = None
+    ingesting: Ingesting | None = field(default=None)
+
+
+def measure(objective: Objective, answers: Answers, instants: Iterable[int], scale: float = 1.0) -> list[Measurement]:
+    """One measurement per instant. `scale` turns the counts of overlapping detector ranges into increments."""
+    one = _event if objective.kind is Kind.EVENT else _value
+    return [one(objective, answers, at, scale) for at in instants]
+
+
+def _event(objective: Objective, answers: Answers, at: int, scale: float) -> Measurement:
+    if answers.bad.problems or answers.total.problems:
+        problem = _worst(answers.bad.problems.get(at), answers.total.problems.get(at))
+        if problem is not None:
+            return Measurement(at, reason=problem[0], detail=problem[1])
+    total = answers.total.values.get(at)
+    if total is None:
+        return _empty(objective, answers, at)
+    bad = answers.bad.values.get(at, 0.0)
+    if not (math.isfinite(total) and math.isfinite(bad)):
+        return Measurement(at, reason=Reason.NOT_A_NUMBER, detail=f"bad is {bad}, total is {total}")
+    return _stale(objective, answers, at) or Measurement(at, bad=bad * scale, total=total * scale)
+
+
+def _value(objective: Objective, answers: Answers, at: int, _scale: float) -> Measurement:
+    problem = answers.value.problems.get(at)
+    if problem is not None:
+        return Measurement(at, reason=problem[0], detail=problem[1])
+    value = answers.value.values.get(at)
+    if value is None:
+        return _empty(objective, answers, at)
+    if not math.isfinite(value):
+        if objective.uses_cohort and math.isnan(value):
+            return Measurement(at, reason=Reason.LOW_TRAFFIC, detail="nobody is in the cohort (the query gave NaN)")
+        return Measurement(at, reason=Reason.NOT_A_NUMBER, detail=f"the query gave {value}")
+    return _stale(objective, answers, at) or Measurement(at, value=value)
+
+
+def _worst(*problems: tuple[Reason, str] | None) -> tuple[Reason, str] | None:
+    found = [problem for problem in problems if problem is not None]
+    return min(found, key=lambda problem: RANK[problem[0]]) if found else None
+
+
+def _empty(objective: Objective, answers: Answers, at: int) -> Measurement:
+    if objective.uses_cohort:
+        return Measurement(at, reason=Reason.LOW_TRAFFIC, detail="nobody is in the cohort (the query answered nothing)")
+    if objective.silence_fails and answers.ingesting is not None and answers.ingesting(at):
+        return Measurement(at, silent=True, detail="no data although Prometheus was ingesting: silence is failure here")
+    return Measurement(at, reason=Reason.NO_DATA, detail="the query answered nothing")
+
+
+def _stale(objective: Objective, answers: Answers, at: int) -> Measurement | None:
+    if answers.fresh is None:
+        return None
+    problem = answers.fresh.problems.get(at)
+    if problem is not None:
+        return Measurement(at, reason=problem[0], detail=f"fresh: {problem[1]}")
+    newest = answers.fresh.values.get(at)
+    if newest is None or not math.isfinite(newest):
+        return Measurement(at, reason=Reason.STALE, detail="fresh: the query gave no time of a newest sample")
+    age = at - newest
+    if age > objective.max_age:
+        detail = f"the newest sample is {age:.0f} s old, older than max_age {objective.max_age:g} s"
+        return Measurement(at, reason=Reason.STALE, detail=detail)
+    return None
+
+
+def evaluate(objective: Objective, measurement: Measurement) -> Evaluation:
+    """Hold one slot's measurement against the objective's target."""
+    at = measurement.at
+    if measurement.reason is not None:
+        return Evaluation(at, Verdict.UNKNOWN, measurement.reason, detail=measurement.detail)
+    if measurement.silent:
+        return Evaluation(at, Verdict.FAIL, detail=measurement.detail, silent=True)
+    bad, total = measurement.bad, measurement.total
+    if bad is not None and total is not None:
+        if total <= 0.0 or total < objective.min_events * (1.0 - SAME):
+            return Evaluation(at, Verdict.UNKNOWN, Reason.LOW_TRAFFIC, None, bad, total)
+        verdict = Verdict.PASS if share_met(objective, bad, total) else Verdict.FAIL
+        return Evaluation(at, verdict, None, None, bad, total)
+    value = measurement.value
+    if value is None:
+        return Evaluation(at, Verdict.UNKNOWN, Reason.NO_DATA, detail="nothing was measured")
+    return Evaluation(at, Verdict.PASS if objective.target.met_by(value) else Verdict.FAIL, None, value)
+
+
+def share_met(objective: Objective, bad: float, total: float) -> bool:
+    """Whether `bad` of `total` (> 0) keeps an event objective: judged on the bad share, where equality is exact."""
+    return bad_share_target(objective).met_by(bad / total)
+
+
+def bad_share_target(objective: Objective) -> Target:
+    """The objective's target as one on the share of bad events."""
+    strict = objective.target.comparison in (Comparison.BELOW, Comparison.ABOVE)
+    return Target(Comparison.BELOW if strict else Comparison.AT_MOST, objective.allowed)
+
+
+def missed(objective: Objective, measurement: Measurement) -> bool:
+    """Whether a known detector step alone misses the target (what `confirm` counts)."""
+    if measurement.silent:
+        return True
+    if measurement.bad is not None and measurement.total is not None:
+        return measurement.total > 0.0 and not share_met(objective, measurement.bad, measurement.total)
+    return measurement.value is not None and not objective.target.met_by(measurement.value)
+
+
+def sentence(objective: Objective, evaluation: Evaluation | Measurement) -> str:
+    """The evaluation in words: what was found and what was wanted."""
+    target = describe_target(objective)
+    if evaluation.detail:
+        reason = f"{evaluation.reason.value}: " if evaluation.reason is not None else ""
+        return f"{objective.name} {reason}{evaluation.detail}"
+    if evaluation.bad is not None and evaluation.total is not None:
+        counts = f"{format_number(evaluation.bad)} bad of {format_number(evaluation.total)}"
+        if evaluation.reason is Reason.LOW_TRAFFIC or evaluation.total <= 0:
+            return f"{objective.name} low_traffic: {counts}, at least {format_number(objective.min_events)} needed"
+        return f"{objective.name} {format_share(evaluation.bad / evaluation.total)} bad ({counts}), wanted {target}"
+    if evaluation.value is not None:
+        return f"{objective.name} {format_number(evaluation.value)}, wanted {target}"
+    return f"{objective.name} {evaluation.reason.value if evaluation.reason else 'not measured'}"
+
+
+def describe_target(objective: Objective) -> str:
+    """The target in words, for example `at most 0.1% bad` or `below 0.2`."""
+    words = objective.target.comparison.value.replace("_", " ")
+    if objective.kind is Kind.EVENT:
+        return f"{words} {format_share(objective.target.limit)} {'good' if objective.target.of_good else 'bad'}"
+    if objective.internal is not None:
+        return "the desired percentage"
+    return f"{words} {format_number(objective.target.limit)}"

@@ -1,0 +1,63 @@
+"""The ledger: all SQL. Append-only facts, one transaction a tick, guarded by compare-and-set.
+
+What changes in place: a rollout's head (phase, revision, the engine's state), a breach's end, a message's delivery,
+a command's outcome and the checkpoints, which are a cache. SQLite by default; the same statements run on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import time
+
+from watchdog.errors import LedgerError
+from watchdog.ledger.facts import (
+    BreachFact,
+    Delivery,
+    ExposureFact,
+    ReadingFact,
+    Record,
+    StoredNotification,
+    StoredReport,
+    StoredRollout,
+    Unsent,
+)
+from watchdog.ledger.outbox import Outbox
+from watchdog.ledger.write import Recording
+from watchdog.migrations import STEPS, SchemaRefused, migrate
+
+__all__ = [
+    "BreachFact",
+    "Delivery",
+    "ExposureFact",
+    "Ledger",
+    "ReadingFact",
+    "Record",
+    "StoredNotification",
+    "StoredReport",
+    "StoredRollout",
+    "Unsent",
+    "open_ledger",
+]
+
+
+class Ledger(Recording, Outbox):
+    """One ledger, for all threads of a program. Every method is one transaction and raises LedgerError only."""
+
+
+def open_ledger(url: str) -> Ledger:
+    """Open the ledger at an SQLAlchemy address, create it if need be and bring its schema up to date.
+
+    LedgerError, with the file and what to do, when it cannot be read or written, is no ledger, or is newer than us.
+    """
+    ledger = Ledger(url)
+    try:
+        migrate(ledger.reading, ledger.writing, STEPS, time.time())
+    except SchemaRefused as exc:
+        ledger.close()
+        raise LedgerError(
+            f"ledger {ledger.place} is not one that this program can use: {exc}; run the newer slo-watchdog "
+            "that wrote it, or name another ledger"
+        ) from exc
+    except LedgerError:
+        ledger.close()
+        raise
+    return ledger

@@ -1,0 +1,59 @@
+"""The ramp's arithmetic: which step is next, when it is due, and what was planned when. Pure."""
+
+from __future__ import annotations
+
+from watchdog.model import Exposure, PlanStep, Ramp
+
+FINEST = 3
+"""Decimals of a percentage that a plan keeps: no flag service divides its users finer than 0.001 %."""
+
+
+def same_percent(one: float, other: float, step: float) -> bool:
+    """Whether two percentages are the same to a service whose smallest step is `step` percent."""
+    return abs(round(one / step) - round(other / step)) == 0
+
+
+def same(one: Exposure, other: Exposure, step: float) -> bool:
+    """Whether two exposures are the same to the service; whoever has 100 % has the cohort too."""
+    if not same_percent(one.percent, other.percent, step):
+        return False
+    return one.cohort == other.cohort or same_percent(one.percent, 100.0, step)
+
+
+def above(one: Exposure, other: Exposure, step: float) -> bool:
+    """Whether `one` exposes anybody that `other` does not."""
+    if same(one, other, step):
+        return False
+    if same_percent(one.percent, other.percent, step):
+        return one.cohort
+    return one.percent > other.percent or (one.cohort and not other.cohort)
+
+
+def next_step(ramp: Ramp, exposure: Exposure) -> PlanStep | None:
+    """The first planned step above what is exposed now; None at the plan's end."""
+    for step in ramp.steps:
+        if step.exposure.percent > exposure.percent:
+            return step
+        if step.exposure.percent == exposure.percent and step.exposure.cohort and not exposure.cohort:
+            return step
+    return None
+
+
+def planned(ramp: Ramp, elapsed: float) -> Exposure:
+    """What the plan exposes `elapsed` seconds after the start, had nothing been waited for."""
+    exposure, due = Exposure(ramp.start), 0.0
+    for step in ramp.steps:
+        due += step.after
+        if elapsed < due:
+            break
+        exposure = step.exposure
+    return exposure
+
+
+def schedule(ramp: Ramp) -> list[tuple[float, Exposure]]:
+    """The plan as (seconds after the start, exposure from then on)."""
+    points, due = [(0.0, Exposure(ramp.start))], 0.0
+    for step in ramp.steps:
+        due += step.after
+        points.append((due, step.exposure))
+    return points

@@ -1,0 +1,146 @@
+"""The `ramp:` of a rollout's file -> Ramp: every strategy becomes one list of planned steps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from watchdog.fields import Section, listing, positive_duration, text, unknown
+from watchdog.model import Exposure, PlanStep, Ramp
+from watchdog.quantities import format_duration, format_number, parse_percent, shown
+
+STRATEGIES = ("all_at_once", "percentage", "progressive", "canary", "steps")
+MOST_STEPS = 10_000
+KEYS = {
+    "all_at_once": ("from", "to"),
+    "percentage": ("from", "to"),
+    "progressive": ("from", "to", "over", "every"),
+    "canary": ("from", "to", "over", "every", "cohort", "cohort_for"),
+    "steps": ("from", "steps"),
+}
+ALL_KEYS = {"strategy", *(key for keys in KEYS.values() for key in keys)}
+
+
+def read_ramp(section: Section, interval: int) -> Ramp | None:
+    """The plan; None when something is wrong with it (the section's findings say what)."""
+    before = len(section.findings.problems)
+    strategy = _strategy(section)
+    if strategy is None:
+        return None
+    for key in sorted(set(section.data) & ALL_KEYS - {"strategy", *KEYS[strategy]}):
+        owners = " or ".join(name for name, keys in KEYS.items() if key in keys)
+        section.has(key)
+        section.problem(key, f"belongs to strategy {owners}, but the strategy is {strategy}; remove one of the two")
+    start = section.take("from", parse_percent, 0.0)
+    ramp = _explicit(section, start) if strategy == "steps" else _planned(section, strategy, start, interval)
+    section.close(ALL_KEYS)
+    return ramp if len(section.findings.problems) == before else None
+
+
+def _strategy(section: Section) -> str | None:
+    strategy: str | None = section.take("strategy", text, "")
+    if not section.sound("strategy"):
+        return None
+    if not strategy:
+        if section.has("steps"):
+            return "steps"
+        section.problem("strategy", f"is missing; write one of {', '.join(STRATEGIES[:-1])}, or explicit steps:")
+        return None
+    if strategy not in STRATEGIES:
+        section.problem("strategy", unknown("strategy", strategy, STRATEGIES))
+        return None
+    return strategy
+
+
+def _planned(section: Section, strategy: str, start: float, interval: int) -> Ramp | None:
+    if strategy == "percentage":
+        to = section.need("to", parse_percent, 100.0, "the percentage to stop at, for example to: 25")
+    else:
+        to = section.take("to", parse_percent, 100.0)
+    if section.sound("from", "to") and start >= to:
+        section.problem("to", f"is {to:g} and from is {start:g}; a ramp goes up, so to must be above from")
+    if strategy in {"all_at_once", "percentage"}:
+        return Ramp(strategy, start, to, (PlanStep(Exposure(to), 0.0),), 0.0)
+    over = section.need("over", positive_duration, 0.0, "how long the ramp takes, for example over: 7d")
+    every = section.need("every", positive_duration, 0.0, "the time between two steps, for example every: 1h")
+    if section.sound("over", "every"):
+        _pace(section, over, every, interval)
+    cohort, cohort_for = _cohort(section) if strategy == "canary" else ((), 0.0)
+    if not section.sound("from", "to", "over", "every", "cohort", "cohort_for"):
+        return None
+    steps = _progressive(start, to, over, every, cohort=strategy == "canary", wait=cohort_for)
+    return Ramp(strategy, start, to, steps, cohort_for + over, cohort)
+
+
+def _pace(section: Section, over: float, every: float, interval: int) -> None:
+    if every < interval:
+        section.problem(
+            "every",
+            f"is {format_duration(every)}, shorter than the interval of {format_duration(interval)}; "
+            "a step is taken at a slot, so write at least one interval",
+        )
+    elif every > over:
+        section.problem(
+            "every",
+            f"is {format_duration(every)}, longer than over, {format_duration(over)}; write a shorter every, "
+            "or strategy all_at_once",
+        )
+    elif over / every > MOST_STEPS:
+        section.problem("every", f"makes {over / every:,.0f} steps, more than {MOST_STEPS:,}; write a longer every")
+
+
+def _progressive(
+    start: float, to: float, over: float, every: float, *, cohort: bool, wait: float
+) -> tuple[PlanStep, ...]:
+    """`percent` after k steps = from + (to - from) * min(1, k * every / over); a canary's cohort comes first."""
+    count = math.ceil(over / every - 1e-9)  # 1.1 / 0.1 is 11.000000000000002
+    steps = [PlanStep(Exposure(start, cohort=True), 0.0)] if cohort else []
+    for k in range(1, count + 1):
+        percent = to if k == count else round(start + (to - start) * min(1.0, k * every / over), 3)
+        after = every + wait if k == 1 else every
+        steps.append(PlanStep(Exposure(percent, cohort), after))
+    return tuple(steps)
+
+
+def _cohort(section: Section) -> tuple[tuple[str, ...], float]:
+    members: tuple[str, ...] = section.need("cohort", _members, (), "who goes first, for example cohort: [qa-1, qa-2]")
+    cohort_for = section.need("cohort_for", positive_duration, 0.0, "how long only they have it, for example 24h")
+    return members, cohort_for
+
+
+def _members(found: Any) -> tuple[str, ...]:
+    members = tuple(text(item) for item in listing(found))
+    if not members:
+        raise ValueError("found an empty list, expected at least one member of the cohort")
+    twice = sorted({member for member in members if members.count(member) > 1})
+    if twice:
+        raise ValueError(f"names {shown(twice[0])} twice; name each member once")
+    if any(not member.isprintable() for member in members):
+        raise ValueError("found a member with a character that cannot be printed; remove it")
+    return members
+
+
+def _explicit(section: Section, start: float) -> Ramp | None:
+    entries = section.sections("steps")
+    if not section.has("steps") or (not entries and section.sound("steps")):
+        section.problem("steps", "has no step; write at least one, for example steps: [{percent: 1, for: 1h}, ...]")
+    steps: list[PlanStep] = []
+    last, after, seconds = start, 0.0, 0.0
+    for index, entry in enumerate(entries):
+        percent = entry.need("percent", parse_percent, 0.0, "what is exposed, for example percent: 10")
+        if entry.sound("percent"):
+            if percent <= last:
+                before = "from" if index == 0 else "the step before"
+                entry.problem("percent", f"is {format_number(percent)}, not above {before} ({last:g}); a ramp goes up")
+            last = percent
+        if index < len(entries) - 1:
+            stay = entry.need("for", positive_duration, 0.0, "how long it stays before the next step, for example 1h")
+        else:
+            stay = entry.take("for", positive_duration, 0.0)
+        entry.close()
+        steps.append(PlanStep(Exposure(percent), after))
+        after = stay
+        seconds += stay
+    if not steps:
+        return None
+    return Ramp("steps", start, last, tuple(steps), seconds)

@@ -1,0 +1,155 @@
+"""The live engine over the past: the same questions, fold and decisions; a simulated flag, and no effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from watchdog.control import Control, Timeline
+from watchdog.decide import Decision, Seen, decide, settle
+from watchdog.figures import Tally, figures, window_figures
+from watchdog.model import (
+    Breach,
+    Command,
+    Evaluation,
+    Exposure,
+    FlagReading,
+    Kind,
+    Rollout,
+    Slice,
+    Transition,
+    Verdict,
+)
+from watchdog.observe import Facts, Source, asks, observe, slots
+from watchdog.watch import Found, Slot, Watch
+
+CHUNK = 10_000
+"""Slots asked for at once: a range query of Prometheus has at most 11,000 points."""
+
+OnSlots = Callable[[int, int], None]
+
+
+@dataclass(slots=True)
+class Replay:
+    """A rollout run over (start, end] of stored data. Fold chunk by chunk, then read `result`."""
+
+    rollout: Rollout
+    start: int
+    end: int
+    keep_going: bool = False
+    keep_evaluations: bool = False
+    control: Control = field(init=False)
+    watch: Watch = field(init=False)
+    timeline: Timeline = field(init=False)
+    tally: Tally = field(init=False)
+    at: int = field(init=False)
+    breaches: list[Breach] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    slices: list[Slice] = field(default_factory=list)
+    evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.rollout, self.start)
+        self.timeline = Timeline()
+        self.tally = Tally(self.rollout)
+        self.at = self.start
+        self.control = Control(desired=Exposure(self.rollout.ramp.start))
+        command = Command(0, "start", "replay", "", self.start)
+        self._apply(decide(self.rollout, self.control, self._seen(float(self.start), commands=(command,))))
+
+    def run(self, source: Source, on_slots: OnSlots | None = None) -> None:
+        """Ask chunk by chunk, the next one while this one is folded, until the end or a terminal phase."""
+        with ThreadPoolExecutor(1, thread_name_prefix="replay") as ahead:
+            for facts, after, until in self._chunks(source, ahead):
+                for slot in slots(self.rollout, facts, after, until, self._internal):
+                    self.fold(slot)
+                    if self.control.phase.terminal and not self.keep_going:
+                        return
+                if on_slots is not None:
+                    on_slots(until - self.start, self.end - self.start)
+
+    def _chunks(self, source: Source, ahead: ThreadPoolExecutor) -> Iterator[tuple[Facts, int, int]]:
+        length = CHUNK * self.rollout.interval
+        spans = [(a, min(a + length, self.end)) for a in range(self.start, self.end, length)]
+
+        def ask(span: tuple[int, int]) -> Future[Facts]:
+            return ahead.submit(observe, self.rollout, source, asks(self.rollout, *span))
+
+        coming = ask(spans[0]) if spans else None
+        for index, (after, until) in enumerate(spans):
+            if coming is None:
+                return
+            facts = coming.result()
+            coming = ask(spans[index + 1]) if index + 1 < len(spans) else None
+            yield facts, after, until
+
+    def fold(self, slot: Slot) -> Found:
+        """One slot: fold it, decide on it, and let the flag follow at once."""
+        found = self.watch.fold(slot, self.timeline.over)
+        self.at = slot.at
+        self.tally.add(slot.at, found.evaluations)
+        if self.keep_evaluations:
+            for name, evaluation in found.evaluations.items():
+                self.evaluations.setdefault(name, []).append(evaluation)
+        if found.closed_slice is not None:
+            self.slices.append(found.closed_slice)
+        self.breaches.extend(found.opened)
+        opened = tuple((breach, False) for breach in found.opened)
+        decision = decide(self.rollout, self.control, self._seen(float(slot.at), found=found, opened=opened))
+        for breach in found.opened:
+            self.watch.windows.break_at(breach, rolled_back=breach is decision.took_back)
+        self._apply(decision)
+        if not self.control.confirmed:
+            self._apply(settle(self.rollout, self.control, self._seen(float(slot.at), found=found)))
+        return found
+
+    def _apply(self, decision: Decision) -> None:
+        self.control = decision.control
+        self.transitions.extend(decision.transitions)
+        for entry in decision.exposures:
+            self.timeline.add(*entry)
+
+    def _seen(
+        self,
+        now: float,
+        *,
+        found: Found | None = None,
+        opened: tuple[tuple[Breach, bool], ...] = (),
+        commands: tuple[Command, ...] = (),
+    ) -> Seen:
+        watch = self.watch
+        return Seen(
+            now=now,
+            interim=watch.windows.interim.window,
+            final=watch.windows.final.window,
+            slot=found.at if found is not None else None,
+            live=True,
+            verdicts=found.evaluations if found is not None else {},
+            opened=opened,
+            open_objectives=watch.open_objectives(),
+            unknown_since=watch.unknown_since(),
+            reading=FlagReading(self.control.desired),
+            commands=commands,
+        )
+
+    def _internal(self, at: int) -> dict[str, Evaluation]:
+        """The simulated flag reads what is desired; nothing else is measured by the watchdog itself here."""
+        return {
+            o.name: Evaluation(at, Verdict.PASS, value=0.0) for o in self.rollout.objectives if o.kind is Kind.INTERNAL
+        }
+
+    def figures(self) -> dict[str, object]:
+        """The object of `replay --json`: what was run, up to the first terminal phase."""
+        windows = self.watch.windows
+        window = window_figures(self.rollout, windows.interim.window, windows.final.window, self.control.final_at)
+        return figures(
+            self.rollout,
+            (self.start, self.at if self.control.phase.terminal and not self.keep_going else self.end),
+            self.control.phase,
+            self.tally,
+            window,
+            breaches=self.breaches,
+            exposure=self.timeline.confirmed(),
+            transitions=self.transitions,
+        )

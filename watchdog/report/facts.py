@@ -1,0 +1,130 @@
+"""Figures of the report's dict in the words that HTML and Markdown share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from watchdog.report.words import NONE, counted, figure, lasted, number, percent, share, when
+
+Json = dict[str, Any]
+
+BASES = {
+    "final": "the final window",
+    "interim": "the interim window",
+    "current": "the run of good slices so far",
+    "watch": "the whole watch",
+}
+
+
+def facts(report: Json) -> list[tuple[str, str, bool]]:
+    """Name, value and whether the value is code, in reading order."""
+    ramp, rule, watch = report["ramp"], report["window_rule"], report["watch"]
+    found = [
+        ("Service", report["service"], False),
+        ("Version", report["version"], False),
+        ("Flag", report["flag"], True),
+        ("Rollout", report["rollout"], True),
+        ("Mode", "observe (flag simulated)" if report["mode"] == "observe" else "act", False),
+        ("Phase", report["phase"].replace("_", " "), False),
+        ("Watch", _between(watch["from"], watch["to"]), False),
+        ("Figures from", _basis(report), False),
+        ("Ramp", _ramp(ramp), False),
+        ("Window", _window(rule), False),
+        ("Engine", report["engine"], False),
+        ("Prometheus", _server(report["prometheus"]), False),
+        ("As of", f"{when(report['as_of'])} UTC", False),
+        ("Rule sha256", report["rule"]["sha256"] or NONE, True),
+    ]
+    return [(name, str(value), code) for name, value, code in found]
+
+
+def _between(start: str | None, end: str | None) -> str:
+    return "not started" if not start else f"{when(start)} to {when(end)} UTC"
+
+
+def _basis(report: Json) -> str:
+    name = report["verdict"]["basis"]
+    span = report["windows"].get(name)
+    return BASES[name] + (f", {_between(span['from'], span['to'])}" if span else "")
+
+
+def _ramp(ramp: Json) -> str:
+    cohort = f", {counted(len(ramp['cohort']), 'member')} in the cohort" if ramp["cohort"] else ""
+    steps = counted(ramp["steps"], "step")
+    over = f" over {lasted(ramp['seconds'])}" if ramp["seconds"] else ""
+    return f"{ramp['strategy'].replace('_', ' ')}: {percent(ramp['from'])} to {percent(ramp['to'])} in {steps}{over}{cohort}"
+
+
+def _window(rule: Json) -> str:
+    return (
+        f"{rule['slices']} good slices of {lasted(rule['slice_s'])} in a row; at most {lasted(rule['max_gap_s'])} "
+        f"of gap, {rule['max_idle']} idle"
+    )
+
+
+def _server(prometheus: Json) -> str:
+    build = prometheus.get("buildinfo") or {}
+    version = prometheus.get("version") or (build.get("version") if isinstance(build, dict) else build)
+    parts = [str(part) for part in (version, prometheus.get("url")) if part]
+    return " at ".join(parts) or NONE
+
+
+def figures_of(objective: Json) -> Json:
+    """An objective's figures as text: over the basis, worst slice, slots, detector and what to know."""
+    return {
+        "figure": _figure(objective),
+        "interval": _interval(objective),
+        "budget": _budget(objective["figure"]),
+        "worst": _worst(objective, objective["worst_slice"]),
+        "worst_of_watch": _worst(objective, objective["worst_slice_of_watch"]),
+        "slots": _slots(objective["slots"]),
+        "reasons": ", ".join(f"{reason} {count:,}" for reason, count in objective["slots"]["reasons"].items()),
+        "control": _control(objective),
+    }
+
+
+def _figure(objective: Json) -> str:
+    found, limit = objective["figure"], objective["target"]["limit"]
+    if found.get("value") is not None:
+        return figure(found["value"], objective["unit"], limit)
+    if found.get("mean") is not None:
+        return f"{number(found['least'], limit)} to {number(found['greatest'], limit)}"
+    if found["measured_slots"]:
+        return f"{share(1.0 - found['failed_slots'] / found['measured_slots'])} of slots kept"
+    return "not judged"
+
+
+def _interval(objective: Json) -> str:
+    found = objective["figure"]
+    if found.get("interval_95") is None:
+        return ""
+    low, high = found["interval_95"]
+    return f"{share(low)} to {share(high)}; {number(round(found['bad']))} bad of {number(round(found['total']))}"
+
+
+def _budget(found: Json) -> str:
+    used = found.get("budget_used")
+    return NONE if used is None else f"{share(float(f'{used:.3g}'))}"
+
+
+def _worst(objective: Json, worst: Json | None) -> str:
+    if worst is None:
+        return NONE
+    if worst["value"] is not None:
+        value = figure(worst["value"], objective["unit"], objective["target"]["limit"])
+    else:
+        value = f"{worst['failed_slots']} of {worst['measured_slots']} slots failed"
+    return f"{value} at {when(worst['from'])}"
+
+
+def _slots(slots: Json) -> str:
+    lost = f" / {slots['unrecorded']:,} not recorded" if slots["unrecorded"] else ""
+    return f"{slots['pass']:,} / {slots['fail']:,} / {slots['unknown']:,}{lost}"
+
+
+def _control(objective: Json) -> str:
+    control = objective["control"]
+    if control is None:
+        return ""
+    mean = f"{share(control['mean_share'])} over all slots; " if control["mean_share"] is not None else ""
+    return f"{mean}{_slots(control)} slots pass / fail / unknown"

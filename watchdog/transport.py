@@ -1,0 +1,309 @@
+"""One HTTP exchange with Prometheus: bounded in time and size, never retried, never redirected, errors in sentences.
+
+`Wire` is the adapter below the session that prometheus_api_client uses. That client forgets the answer's warnings
+and its Date header, waits for ever and raises two families of errors; so all of that is settled here, and
+only a decoded, successful envelope passes upwards. Everything else is `NoAnswer`, with a reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from watchdog.model import Reason
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes of one answer, unpacked. The largest chunk that is asked for (10,000 points) is under 1 MB."""
+
+MAX_SKEW = 5.0
+"""Seconds that the source's clock may differ from this host's."""
+
+LONG_URL = 4000
+"""Queries that would make a longer URL are sent as a POST: proxies cut URLs at 8 KB."""
+
+_PIECE = 1 << 18
+_SHOWN = 300
+_CREDENTIALS = re.compile(r"//[^/\s@]+@")
+
+
+class NoAnswer(Exception):  # noqa: N818 - says what happened; it is not an error of the program
+    """There is no usable answer; `reason` and `detail` (a sentence without secrets) say why."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(detail)
+
+
+class Skew:
+    """Compares each answer's Date with the host clock. One answer may be off by accident, two in a row are not.
+
+    Shared by the threads of one source. `seconds` is the last difference seen, positive when the source is ahead;
+    Date is truncated to whole seconds, so it is the smallest difference that explains the header.
+    """
+
+    def __init__(self, now: Callable[[], float], *, judge: bool) -> None:
+        self.seconds: float | None = None
+        self._now = now
+        self._judge = judge
+        self._off_in_a_row = 0
+        self._lock = threading.Lock()
+
+    def heard(self, date: str | None) -> str | None:
+        """Take note of one answer's Date; a sentence if this is the second or a later one in a row that is off."""
+        try:
+            stamp = parsedate_to_datetime(date or "").timestamp()
+        except (ValueError, OverflowError):
+            return None
+        late = self._now() - stamp
+        seconds = -late if late < 0 else -max(0.0, late - 1)
+        with self._lock:
+            self.seconds = seconds
+            self._off_in_a_row = self._off_in_a_row + 1 if abs(seconds) > MAX_SKEW else 0
+            if not self._judge or self._off_in_a_row < 2:
+                return None
+        side = "ahead of" if seconds > 0 else "behind"
+        return (
+            f"its clock (the Date header) is {abs(seconds):.0f} s {side} this host's, and at most {MAX_SKEW:g} s "
+            "are allowed: check time synchronisation on both"
+        )
+
+
+class Answer(requests.Response):
+    """A response whose body has been read within bounds and decoded once."""
+
+    envelope: Mapping[str, Any]
+
+    def json(self, **_: Any) -> Any:
+        """The envelope that was decoded on receipt."""
+        return self.envelope
+
+
+class Redactor:
+    """Takes secrets out of text that is shown: known ones, and user:password@ of any address."""
+
+    def __init__(self, secrets: list[str]) -> None:
+        self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """The text on one line, shortened, without secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        flat = " ".join(_CREDENTIALS.sub("//***@", text).split())
+        flat = "".join(letter if letter.isprintable() else "?" for letter in flat)
+        return flat if len(flat) <= _SHOWN else flat[: _SHOWN - 3] + "..."
+
+
+def split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:
+    """A base address without user:password@ and without the last slash, and what was taken out."""
+    parts = urlsplit(url)
+    auth = requests.utils.get_auth_from_url(url)
+    host = parts.netloc.rpartition("@")[2]
+    clean = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+    return clean, auth if any(auth) else None
+
+
+class Wire(HTTPAdapter):
+    """Sends one request at a time, for one thread; `abort` may come from another one."""
+
+    def __init__(self, name: str, skew: Skew, redact: Redactor) -> None:
+        self._name = name
+        self._skew = skew
+        self._redact = redact
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._exchange: object = None
+        self._expires = 0.0
+        self._shown = 0.0
+        self.envelope: Mapping[str, Any] = {}
+        self.skewed: str | None = None
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    @contextlib.contextmanager
+    def exchange(self, token: object, seconds: float, shown: float) -> Iterator[None]:
+        """All requests inside must be answered, to the last byte, within `seconds`; sentences say `shown` instead."""
+        with self._lock:
+            self._exchange = token
+        self._shown = shown
+        self._expires = time.monotonic() + seconds
+        self.envelope, self.skewed = {}, None
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._exchange = None
+
+    def abort(self, token: object = None) -> None:
+        """Cut the connection of the exchange with that token (or of any), if it is under way: its thread comes free."""
+        with self._lock:
+            if self._exchange is not None and token in (None, self._exchange) and self._socket is not None:
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make connections that tell us their socket, so that it can be cut."""
+        super().init_poolmanager(*args, **kwargs)
+        schemes = self.poolmanager.pool_classes_by_scheme
+        self.poolmanager.pool_classes_by_scheme = {
+            scheme: type(pool.__name__, (pool,), {"ConnectionCls": self._telling(pool.ConnectionCls)})
+            for scheme, pool in schemes.items()
+        }
+
+    def _telling(self, base: Any) -> Any:
+        wire = self
+
+        class Telling(base):  # type: ignore[misc]
+            def connect(self) -> None:
+                super().connect()
+                wire._socket = self.sock
+
+        return Telling
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **how: Any) -> Answer:
+        """Send and receive within the exchange's time. Raises NoAnswer for everything but a good answer."""
+        _long_query_to_post(request)
+        left = self._left()
+        how.update(stream=True, timeout=left)
+        try:
+            response = super().send(request, **how)
+            # Before the body: the header was written when the answer was ready, not when we have read it.
+            self.skewed = self._skew.heard(response.headers.get("Date"))
+            answer = Answer()
+            answer.__dict__.update(response.__dict__)
+            answer._content = self._body(response)  # noqa: SLF001 - read, as Session wants it
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise self._translated(error) from error
+        answer._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
+        answer.envelope = self.envelope = self._judged(answer)
+        return answer
+
+    def _left(self) -> float:
+        left = self._expires - time.monotonic()
+        if left <= 0:
+            raise self._too_late()
+        return left
+
+    def _too_late(self) -> NoAnswer:
+        return NoAnswer(Reason.UNREACHABLE, f"{self._name} gave no answer within {self._shown:g} s.")
+
+    def _body(self, response: requests.Response) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            # read1 returns what one recv gave: a server that drips cannot hold us beyond the exchange's time.
+            while piece := response.raw.read1(_PIECE, decode_content=True):
+                pieces.append(piece)
+                size += len(piece)
+                self._within(size)
+        except BaseException:
+            response.close()
+            raise
+        response.raw.release_conn()
+        return b"".join(pieces)
+
+    def _within(self, size: int) -> None:
+        if size > MAX_BODY:
+            most = f"{MAX_BODY // 1024 // 1024} MiB"
+            raise NoAnswer(Reason.QUERY_ERROR, f"{self._name} sent more than {most}: ask for fewer series.")
+        self._left()
+
+    def _translated(self, error: Exception) -> NoAnswer:
+        slow = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+        if isinstance(error, slow) or time.monotonic() >= self._expires:
+            return self._too_late()
+        text = self._redact(_innermost(error))
+        if isinstance(error, requests.exceptions.SSLError):
+            return NoAnswer(Reason.UNREACHABLE, f"{self._name} could not be reached: TLS failed ({text}).")
+        if isinstance(error, requests.ConnectionError):
+            return NoAnswer(Reason.UNREACHABLE, f"{self._name} could not be reached: {text}.")
+        if isinstance(error, urllib3.exceptions.HTTPError):
+            return NoAnswer(Reason.QUERY_ERROR, f"{self._name} broke off in the middle of its answer: {text}.")
+        return NoAnswer(Reason.QUERY_ERROR, f"{self._name} cannot be asked, check prometheus.url: {text}.")
+
+    def _judged(self, answer: Answer) -> Mapping[str, Any]:
+        status = answer.status_code
+        if answer.is_redirect or 300 <= status < 400:
+            target = urlsplit(answer.headers.get("Location") or "")
+            where = (
+                f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}" if target.netloc else target.path
+            )
+            message = f"{self._name} redirects to {self._redact(where)} ({status}), and redirects are not followed"
+            raise NoAnswer(Reason.QUERY_ERROR, f"{message}: set prometheus.url to the final address.")
+        envelope = _decoded(answer.content)
+        good = isinstance(envelope, dict) and envelope.get("status") == "success" and "data" in envelope
+        if status == 200 and isinstance(envelope, dict) and good:
+            return envelope
+        said = envelope.get("error") if isinstance(envelope, dict) else None
+        text = self._redact(str(said) if said else answer.content[: 4 * _SHOWN].decode(errors="replace"))
+        if status >= 500:
+            raise NoAnswer(Reason.UNREACHABLE, f"{self._name} failed with status {status}: {text or 'no text'}.")
+        if status != 200:
+            hint = " Check its credentials." if status in (401, 403) else ""
+            raise NoAnswer(Reason.QUERY_ERROR, f"{self._name} refused with status {status}: {text or 'no text'}.{hint}")
+        message = f"{self._name} sent something that is not a Prometheus answer: {text or 'nothing'}"
+        raise NoAnswer(Reason.QUERY_ERROR, f"{message}. Check that prometheus.url is its base address.")
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        decoded: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return decoded
+
+
+def _innermost(error: BaseException) -> str:
+    """What the operating system or the innermost library said, without the wrapping."""
+    text = str(error)
+    seen: set[int] = set()
+    step: BaseException | None = error
+    while step is not None and id(step) not in seen:
+        seen.add(id(step))
+        text = (step.strerror if isinstance(step, OSError) and step.strerror else str(step)) or type(step).__name__
+        reason = getattr(step, "reason", None)
+        nested = [arg for arg in step.args if isinstance(arg, BaseException)]
+        step = reason if isinstance(reason, BaseException) else nested[0] if nested else step.__cause__
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+def _long_query_to_post(request: requests.PreparedRequest) -> None:
+    """Move the query of an over-long URL into a form body; only the query endpoints take one."""
+    url = str(request.url)
+    parts = urlsplit(url)
+    if len(url) <= LONG_URL or not parts.path.endswith(("/query", "/query_range", "/series")):
+        return
+    request.method = "POST"
+    request.url = urlunsplit(parts._replace(query=""))
+    request.body = parts.query.encode()
+    request.headers["Content-Type"] = "application/x-www-form-urlencoded"
+    request.headers["Content-Length"] = str(len(request.body))
+
+
+def make_session(wire: Wire, url: str, headers: Mapping[str, str], auth: tuple[str, str] | None) -> requests.Session:
+    """A session that speaks only through `wire`.
+
+    Of the environment it takes the proxy settings and nothing else: a stray netrc would replace the configured
+    credentials. A loopback address never goes through a proxy.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    host = urlsplit(url).hostname or ""
+    if host != "localhost" and not host.startswith("127.") and host != "::1":
+        session.proxies.update(requests.utils.get_environ_proxies(url))
+    session.headers.update(headers)
+    session.auth = auth
+    for prefix in ("http://", "https://"):
+        session.mount(prefix, wire)
+    return session

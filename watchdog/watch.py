@@ -1,0 +1,326 @@
+"""What the measurements say: a fold over slots into evaluations, breach episodes, slices and windows.
+
+Everything here derives from measurements and from three kinds of facts about the rollout (when it started, when a
+person resumed, which exposure was confirmed when), so it can be thrown away and folded again: after a restart, when
+late data arrives, and in a replay. Nothing here decides or acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from watchdog import detect
+from watchdog.evaluate import missed, sentence
+from watchdog.model import (
+    Breach,
+    Evaluation,
+    Exposure,
+    Measurement,
+    Objective,
+    ObjectiveSlice,
+    Reason,
+    Rollout,
+    Sequential,
+    Slice,
+    Verdict,
+)
+from watchdog.quantities import format_number
+from watchdog.window import Looked, Windows, combine, judge
+
+BLIND_STEPS = 5
+BLIND_KNOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """All facts of one slot: raw evaluations, the detector steps that end at it, the pooled slice if it ends one.
+
+    `excused` names internal objectives whose slot only the watchdog's own downtime left unmeasured.
+    """
+
+    at: int
+    evaluations: Mapping[str, Evaluation]
+    steps: Mapping[str, Measurement] = field(default_factory=dict)
+    pooled: Mapping[str, Measurement] = field(default_factory=dict)
+    excused: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one slot added: evaluations as judged (a blind detector overrides), episodes, and the slice it closed."""
+
+    at: int
+    evaluations: Mapping[str, Evaluation]
+    opened: tuple[Breach, ...] = ()
+    closed: tuple[Breach, ...] = ()
+    closed_slice: Slice | None = None
+
+
+@dataclass(slots=True)
+class Track:
+    """One objective's memory, changed in place (a checkpoint copies it). `since` is where its detector began empty."""
+
+    since: int
+    detector: detect.State = field(default_factory=detect.State)
+    seen: int = 0
+    recent: tuple[tuple[bool, str], ...] = ()
+    """The newest five usable steps as (known, reason): fewer than three known is a blind detector."""
+    open: Breach | None = None
+    not_good: int = 0
+    """The newest slot that failed or was unknown for another reason than low traffic."""
+    unknown_since: int | None = None
+    bad_seen: bool = False
+    measured: int = 0
+    passed: int = 0
+    failed: int = 0
+
+    @property
+    def blind(self) -> bool:
+        """Too few of the last steps are known for the detector to mean anything."""
+        return self.seen >= BLIND_STEPS and sum(known for known, _ in self.recent) < BLIND_KNOWN
+
+    @property
+    def blind_reason(self) -> Reason:
+        """The newest unknown step's reason."""
+        return next((Reason(reason) for known, reason in reversed(self.recent) if not known), Reason.NO_DATA)
+
+
+ExposureOver = Callable[[int, int], Exposure | None]
+"""The confirmed exposure throughout (start, end], None when it changed inside or is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The fold's memory at a slice's end, from which later slots can be folded again."""
+
+    at: int
+    tracks: tuple[tuple[str, Track], ...]
+
+
+class Watch:
+    """The fold itself, owned by one tick loop. Feed it slots in order; `rewind` it to a checkpoint to feed again."""
+
+    def __init__(self, rollout: Rollout, started_at: float) -> None:
+        self.rollout = rollout
+        self.started_at = started_at
+        self.tunings = {o.name: detect.tuning(rollout, o) for o in rollout.objectives}
+        first = int(started_at)
+        self.tracks = {o.name: Track(first, not_good=first) for o in rollout.objectives}
+        self.at = first
+        self.slices: list[Slice] = []
+        self.windows = Windows(rollout)
+        self.latest: Mapping[str, Evaluation] = {}
+        self._unmeasured: list[int] = []
+        self._breaches: list[Breach] = []
+
+    def fold(self, slot: Slot, exposure_over: ExposureOver, *, settled: bool = True) -> Found:
+        """Take one slot into account. `settled` is False while a slot of its slice may still be asked again."""
+        opened: list[Breach] = []
+        closed: list[Breach] = []
+        judged: dict[str, Evaluation] = {}
+        unmeasured = False
+        for objective in self.rollout.objectives:
+            name = objective.name
+            track = self.tracks[name]
+            step = slot.steps.get(name)
+            if step is not None:
+                breach = self._step(objective, track, step)
+                if breach is not None:
+                    opened.append(breach)
+            evaluation = slot.evaluations.get(name)
+            if evaluation is not None:
+                evaluation = _seen_by(track, evaluation)
+                judged[name] = evaluation
+                _look(track, evaluation)
+                if not evaluation.measured and name not in slot.excused:
+                    unmeasured = True
+            if track.open is not None and self._over(track, slot.at):
+                closed.append(replace(track.open, closed_at=slot.at))
+                _empty(track, slot.at)
+        if unmeasured:
+            self._unmeasured.append(slot.at)
+        self.at, self.latest = slot.at, judged
+        for breach in opened:
+            self._breaches.append(breach)
+        return Found(slot.at, judged, tuple(opened), tuple(closed), self._close_slice(slot, exposure_over, settled))
+
+    def _step(self, objective: Objective, track: Track, step: Measurement) -> Breach | None:
+        if step.at - self.rollout.step_range(objective.detector) < track.since:
+            return None
+        reason = step.reason
+        track.seen += 1
+        track.recent = (
+            *track.recent[1 - BLIND_STEPS :],
+            (reason is None or reason is Reason.LOW_TRAFFIC, reason or ""),
+        )
+        if reason is not None:
+            return None
+        if step.bad:
+            track.bad_seen = True
+        if track.open is not None:
+            return None
+        tuning = self.tunings[objective.name]
+        taken = detect.step_of(tuning, step, failed=missed(objective, step))
+        outcome = detect.fold(tuning, track.detector, taken)
+        track.detector = outcome.state
+        if not outcome.alarm:
+            return None
+        track.open = _breach(objective, tuning, step, outcome.statistic)
+        track.not_good = max(track.not_good, step.at)
+        return track.open
+
+    def _over(self, track: Track, at: int) -> bool:
+        """Whether the open episode ends at this slot: nothing but good slots for `resume_after`."""
+        opened = track.open.at if track.open is not None else at
+        return at - max(track.not_good, opened) >= self.rollout.resume_after
+
+    def resume(self, at: int) -> tuple[Breach, ...]:
+        """A person resumed: every detector starts empty, open episodes end. Returns those."""
+        closed = [replace(t.open, closed_at=at) for t in self.tracks.values() if t.open is not None]
+        for track in self.tracks.values():
+            _empty(track, at)
+        return tuple(closed)
+
+    def open_objectives(self) -> frozenset[str]:
+        """The objectives with an open breach episode."""
+        return frozenset(name for name, track in self.tracks.items() if track.open is not None)
+
+    def unknown_since(self) -> dict[str, int]:
+        """Since which slot each objective that is unknown now (low traffic apart) has been so."""
+        return {name: t.unknown_since for name, t in self.tracks.items() if t.unknown_since is not None}
+
+    def _close_slice(self, slot: Slot, exposure_over: ExposureOver, settled: bool) -> Slice | None:  # noqa: FBT001
+        length = self.rollout.window.slice
+        if slot.at % length:
+            return None
+        start = slot.at - length
+        closed = None
+        if start >= self.started_at:
+            breaches = tuple(b for b in self._breaches if start < b.at <= slot.at)
+            parts = tuple(self._part(o, slot, breaches) for o in self.rollout.objectives)
+            runs = _runs(self._unmeasured, self.rollout.interval)
+            closed = Slice(
+                slot.at,
+                combine(part.verdict for part in parts),
+                parts,
+                runs,
+                exposure_over(start, slot.at),
+                settled,
+                breaches,
+            )
+            closed = self.windows.add(closed)
+            self.slices.append(closed)
+        self._unmeasured.clear()
+        self._breaches = [b for b in self._breaches if b.at > slot.at]
+        for track in self.tracks.values():
+            track.measured = track.passed = track.failed = 0
+        return closed
+
+    def _part(self, objective: Objective, slot: Slot, breaches: Iterable[Breach]) -> ObjectiveSlice:
+        track = self.tracks[objective.name]
+        looked = Looked(self.rollout.window.slice // self.rollout.interval, track.measured, track.failed, track.passed)
+        breach = next((b for b in breaches if b.objective == objective.name), None)
+        return judge(objective, looked, slot.pooled.get(objective.name), breach)
+
+    def checkpoint(self) -> Checkpoint:
+        """The memory as it is now; only meaningful at a slice's end, where no slice is half folded."""
+        return Checkpoint(self.at, tuple((name, replace(track)) for name, track in self.tracks.items()))
+
+    def rewind(self, checkpoint: Checkpoint | None, breaches: Sequence[tuple[Breach, bool]]) -> None:
+        """Go back to a checkpoint (None: the start) to fold what follows again.
+
+        `breaches` are those at or before it, with whether each took the flag back; the windows are folded anew.
+        """
+        at = checkpoint.at if checkpoint is not None else int(self.started_at)
+        if checkpoint is not None:
+            self.tracks = {name: replace(track) for name, track in checkpoint.tracks}
+        else:
+            self.tracks = {o.name: Track(at, not_good=at) for o in self.rollout.objectives}
+        self.at = at
+        self._unmeasured.clear()
+        self._breaches = []
+        self.load_slices([item for item in self.slices if item.end <= at], breaches)
+
+    def load_slices(self, slices: Sequence[Slice], breaches: Sequence[tuple[Breach, bool]]) -> None:
+        """Fold recorded slices into new windows, each breach at its place."""
+        self.windows = Windows(self.rollout)
+        self.slices = []
+        waiting = sorted(breaches, key=lambda item: item[0].at)
+        for item in slices:
+            while waiting and waiting[0][0].at <= item.end:
+                breach, took_back = waiting.pop(0)
+                self.windows.break_at(breach, rolled_back=took_back)
+            self.slices.append(self.windows.add(item))
+        for breach, took_back in waiting:
+            self.windows.break_at(breach, rolled_back=took_back)
+
+
+def _seen_by(track: Track, evaluation: Evaluation) -> Evaluation:
+    """A blind detector makes its objective's slot unknown: passing slots alone must not ramp."""
+    if not track.blind or not evaluation.measured:
+        return evaluation
+    known = sum(known for known, _ in track.recent)
+    detail = f"the detector is blind: {known} of its last {len(track.recent)} steps are known"
+    return replace(evaluation, verdict=Verdict.UNKNOWN, reason=track.blind_reason, detail=detail)
+
+
+def _look(track: Track, evaluation: Evaluation) -> None:
+    verdict = evaluation.verdict
+    if verdict is Verdict.PASS:
+        track.unknown_since = None
+        track.measured += 1
+        track.passed += 1
+    elif verdict is Verdict.FAIL:
+        track.unknown_since = None
+        track.not_good = evaluation.at
+        track.measured += 1
+        track.failed += 1
+    elif evaluation.reason is Reason.LOW_TRAFFIC:
+        track.unknown_since = None
+        track.measured += 1
+    else:
+        track.not_good = evaluation.at
+        if track.unknown_since is None:
+            track.unknown_since = evaluation.at
+    if evaluation.bad:
+        track.bad_seen = True
+
+
+def _empty(track: Track, at: int) -> None:
+    """The detector starts anew at `at`: an episode ended, or a person resumed."""
+    track.open = None
+    track.since = at
+    track.detector = detect.emptied(track.detector)
+    track.seen = 0
+    track.recent = ()
+
+
+def _breach(objective: Objective, tuning: detect.Tuning, step: Measurement, statistic: float) -> Breach:
+    name = objective.detector.name
+    found = step.detail if step.silent else sentence(objective, step)
+    if isinstance(tuning.detector, Sequential):
+        judged = f"{name} statistic {format_number(statistic)} reached {format_number(tuning.threshold)}"
+    else:
+        judged = f"{statistic:.0f} of the last {tuning.detector.of} known steps failed"
+    return Breach(
+        objective.name,
+        step.at,
+        name,
+        statistic,
+        tuning.threshold,
+        step.bad,
+        step.total,
+        step.value,
+        f"{found}; {judged}",
+    )
+
+
+def _runs(slots: Sequence[int], interval: int) -> tuple[tuple[int, int], ...]:
+    runs: list[tuple[int, int]] = []
+    for at in slots:
+        if runs and at - runs[-1][1] == interval:
+            runs[-1] = (runs[-1][0], at)
+        else:
+            runs.append((at, at))
+    return tuple(runs)
