@@ -60,6 +60,7 @@ class Reply:
     hang: bool = False  # accept, read, and never answer
     drip: float = 0.0  # seconds between pieces of 64 bytes
     endless_headers: float = 0.0  # never come to the body: one more header line every so many seconds
+    raw: bytes = b""  # sent in place of everything, headers too
     cut: int | None = None  # send this many bytes of the announced body, then close
 
     def skewed(self, seconds: float) -> Reply:
@@ -116,6 +117,11 @@ def error(status: int = 400, kind: str = "bad_data", text: str = "parse error") 
     return json_body({"status": "error", "errorType": kind, "error": text}, status)
 
 
+def page(text: Callable[[], str]) -> Script:
+    """A page of metrics for a real Prometheus to scrape: `text` is called at each scrape."""
+    return lambda _asked: Reply(text().encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
 def status(code: int, body: bytes = b"out of order") -> Script:
     """A bare status with a body that is not JSON."""
     return lambda _asked: Reply(body, code, {"Content-Type": "text/plain"})
@@ -125,14 +131,18 @@ def garbage() -> Script:
     return lambda _asked: Reply(b"\x00\xff\xfe{]not json at all", 200)
 
 
+def not_http() -> Script:
+    return lambda _asked: Reply(raw=b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n")
+
+
 def html() -> Script:
     return lambda _asked: Reply(b"<html><body>Please sign in</body></html>", 200, {"Content-Type": "text/html"})
 
 
 def big(size: int) -> Script:
     """A syntactically valid answer of at least `size` bytes that is no answer to any query."""
-    body = b'{"status":"success","data":{"resultType":"vector","result":["' + b"x" * size + b'"]}}'
-    return lambda _asked: Reply(body)
+    head, tail = b'{"status":"success","data":{"resultType":"vector","result":["', b'"]}}'
+    return lambda _asked: Reply(head + b"x" * size + tail)
 
 
 def redirect(to: str, code: int = 302) -> Script:
@@ -185,8 +195,10 @@ scripted = SimpleNamespace(
     json=json_body,
     error=error,
     status=status,
+    page=page,
     garbage=garbage,
     html=html,
+    not_http=not_http,
     big=big,
     redirect=redirect,
     hang=hang,
@@ -323,6 +335,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.scripted.wait(None)
         if reply.hang or reply.status == 0:
             self.close_connection = True
+            return
+        if reply.raw:
+            self.close_connection = True
+            self.wfile.write(reply.raw)
             return
         self.send_response_only(reply.status)
         if reply.endless_headers:

@@ -1,15 +1,14 @@
-"""The Prometheus source against a real Prometheus, and against a server that says what no real one would."""
+"""The Prometheus source against a real Prometheus that answers, refuses, dies, freezes and comes back."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.servers import History, PrometheusServer, ScriptedPrometheus, free_port, scripted
+from tests.servers import History, PrometheusServer, binary, free_port
 from watchdog.errors import SourceError
 from watchdog.model import Reason, Series
 from watchdog.prometheus import Prometheus, Range
@@ -48,12 +47,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
 @pytest.fixture
 def real(server: PrometheusServer) -> Iterator[Prometheus]:
     with Prometheus(server.url) as source:
-        yield source
-
-
-@pytest.fixture
-def odd(scripted_prometheus: ScriptedPrometheus) -> Iterator[Prometheus]:
-    with Prometheus(scripted_prometheus.url, timeout=2) as source:
         yield source
 
 
@@ -117,7 +110,7 @@ class TestARealPrometheus:
     def test_the_grid_instants_equal_the_range_bit_for_bit(self, real: Prometheus, step: int) -> None:
         expressions = [ERRORS, RATIO, P95, "sum(increase(http_requests_total[75s]))", "count(up)"]
         first = START + HOUR + 1800 if step == 60 else NOON - 1800
-        grid = range(first, first + 160 * step, step)
+        grid = range(first, first + 110 * step, step)
         ranges = real.ranges([Range(text, grid[0], grid[-1], step) for text in expressions])
         instants = [Series() for _ in expressions]
         for at in grid:
@@ -126,7 +119,7 @@ class TestARealPrometheus:
                 assert not one.problems
         for text, whole, answer in zip(expressions, instants, ranges, strict=True):
             assert repr(whole.values) == repr(answer.values), text
-        assert len(ranges[0].values) > 100
+        assert len(ranges[0].values) > 80
 
     def test_asks_more_points_than_one_query_may_have_and_tells_how_far_it_is(self, real: Prometheus) -> None:
         seen: list[tuple[int, int]] = []
@@ -212,245 +205,7 @@ class TestUnreachable:
             assert 0.5 < took < 1.2
             assert source.instants(["up"], NOON)[0].values == {NOON: 1.0}
 
-    @pytest.mark.parametrize("status", [500, 502, 503])
-    def test_a_server_error(self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus, status: int) -> None:
-        scripted_prometheus.always(scripted.error(status, "timeout", "query timed out in expression evaluation"))
-        reason, detail = problem(odd.instants(["up"], NOON)[0])
-        assert reason is Reason.UNREACHABLE
-        assert f"status {status}" in detail
-        assert "query timed out" in detail
 
-    def test_a_connection_closed_without_an_answer(
-        self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus
-    ) -> None:
-        scripted_prometheus.always(scripted.closed())
-        assert problem(odd.instants(["up"], NOON)[0])[0] is Reason.UNREACHABLE
-        assert len(scripted_prometheus.asked) == 1  # and it was not tried again behind our back
-
-    @pytest.mark.parametrize(
-        "script",
-        [scripted.hang(), scripted.drip(scripted.value("1" * 4000), pause=0.05), scripted.endless_headers(0.05)],
-        ids=["hang", "drip", "endless headers"],
-    )
-    def test_slowness_of_every_kind_ends_at_the_timeout_and_at_the_deadline(
-        self, scripted_prometheus: ScriptedPrometheus, script: object
-    ) -> None:
-        scripted_prometheus.always(script)  # type: ignore[arg-type]
-        with Prometheus(scripted_prometheus.url, timeout=0.5) as source:
-            for deadline, sentence in ((0.3, "no answer within 0.3 s"), (10.0, "no answer within")):
-                began = time.monotonic()
-                reason, detail = problem(source.instants(["up"], NOON, deadline=deadline)[0])
-                assert reason is Reason.UNREACHABLE
-                assert sentence in detail
-                if script is not None and deadline < 1:
-                    assert time.monotonic() - began < 1.0
-
-    def test_without_a_deadline_a_silent_server_is_given_up(self, scripted_prometheus: ScriptedPrometheus) -> None:
-        scripted_prometheus.always(scripted.hang())
-        with Prometheus(scripted_prometheus.url, timeout=0.2, workers=2) as source:
-            answers = source.ranges([Range(f"{k} + up", NOON, NOON + 600, 30) for k in range(40)])
-        assert all(len(answer.problems) == 21 for answer in answers)
-        assert "answered none" in answers[-1].problems[NOON][1]
-        assert len(scripted_prometheus.asked) <= 4
-
-    def test_closing_does_not_wait_for_a_hanging_server(self, scripted_prometheus: ScriptedPrometheus) -> None:
-        scripted_prometheus.always(scripted.endless_headers(0.05))
-        source = Prometheus(scripted_prometheus.url, timeout=30)
-        began = time.monotonic()
-        source.instants(["up"], NOON, deadline=0.2)
-        source.close()
-        assert time.monotonic() - began < 2
-        reason, detail = problem(source.instants(["up"], NOON)[0])
-        assert reason is Reason.UNREACHABLE
-        assert "closed" in detail
-
-
-class TestAnswersThatAreNotUnderstood:
-    @pytest.mark.parametrize(
-        ("script", "said"),
-        [
-            (scripted.garbage(), "not a Prometheus answer"),
-            (scripted.html(), "Please sign in"),
-            (scripted.truncated(scripted.value(1)), "broke off"),
-            (scripted.cut_short(scripted.value(1)), "not a Prometheus answer"),
-            (scripted.big(10_000_000), "not understood"),
-            (scripted.big(65 * 1024 * 1024), "more than 64 MiB"),
-            (scripted.status(204, b""), "204"),
-            (scripted.status(404), "404"),
-            (scripted.error(422, "execution", "found duplicate series"), "found duplicate series"),
-            (scripted.json([1, 2]), "not a Prometheus answer"),
-            (scripted.json({"status": "success", "data": {"resultType": "vector"}}), "not understood"),
-            (scripted.json({"status": "success", "data": None}), "not understood"),
-            (scripted.json({"status": "success", "data": {"resultType": "matrix", "result": []}}), "range vector"),
-            (scripted.value("one"), "not understood"),
-            (scripted.status(200, b"[" * 100_000), "not a Prometheus answer"),
-        ],
-    )
-    def test_are_query_errors_that_say_what_came(
-        self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus, script: object, said: str
-    ) -> None:
-        scripted_prometheus.always(script)  # type: ignore[arg-type]
-        reason, detail = problem(odd.instants(["up"], NOON)[0])
-        assert reason is Reason.QUERY_ERROR
-        assert said in detail
-        assert len(detail) < 500
-
-    def test_a_redirect_is_not_followed_and_the_sentence_says_what_to_do(
-        self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus
-    ) -> None:
-        scripted_prometheus.always(scripted.redirect("https://me:secret@login.example/start?token=abc"))
-        reason, detail = problem(odd.instants(["up"], NOON)[0])
-        assert reason is Reason.QUERY_ERROR
-        assert "https://login.example/start" in detail
-        assert "set prometheus.url to the final address" in detail
-        assert "secret" not in detail
-        assert "abc" not in detail
-        assert len(scripted_prometheus.asked) == 1
-
-    def test_an_answer_for_another_instant_is_refused(
-        self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus
-    ) -> None:
-        shifted = {"resultType": "matrix", "result": [{"metric": {}, "values": [[NOON - 7, "1"], [NOON + 23, "1"]]}]}
-        scripted_prometheus.always(scripted.json({"status": "success", "data": shifted}))
-        (answer,) = odd.ranges([Range("up", NOON, NOON + 30, 30)])
-        assert {reason for reason, _ in answer.problems.values()} == {Reason.QUERY_ERROR}
-        assert "another" not in answer.values
-        assert "moves times to its own grid" in answer.problems[NOON][1]
-
-
-class TestPartialAnswers:
-    def test_a_warning_makes_an_instant_partial(self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus) -> None:
-        scripted_prometheus.always(scripted.value(1, warnings=["store 10.0.0.7:10901 is unavailable"]))
-        reason, detail = problem(odd.instants(["up"], NOON)[0])
-        assert reason is Reason.PARTIAL
-        assert "10.0.0.7:10901 is unavailable" in detail
-
-    def test_remarks_of_the_query_engine_do_not(self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus) -> None:
-        remarks = ["PromQL info: metric might not be a counter", "PromQL warning: bucket label is malformed"]
-        scripted_prometheus.always(scripted.value(1, warnings=remarks, infos=["PromQL info: anything"]))
-        assert odd.instants(["up"], NOON)[0] == Series(values={NOON: 1.0})
-
-    def test_of_a_range_only_the_hours_that_still_warn_are_partial(
-        self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus
-    ) -> None:
-        lost = range(NOON, NOON + 600, 60)
-
-        def reply(asked: object) -> object:
-            warnings = ["a store is down"] if set(asked.instants) & set(lost) else []  # type: ignore[attr-defined]
-            return scripted.value(3, warnings=warnings)(asked)
-
-        scripted_prometheus.always(reply)  # type: ignore[arg-type]
-        seen: list[int] = []
-        request = Range("up", START + 60, END, 60)
-        (answer,) = odd.ranges([request], on_progress=lambda done, _total: seen.append(done))
-        assert set(lost) <= set(answer.problems)
-        assert len(answer.problems) <= 2 * 60
-        assert {reason for reason, _ in answer.problems.values()} == {Reason.PARTIAL}
-        assert set(answer.values) | set(answer.problems) == set(request.instants)
-        assert not set(answer.values) & set(answer.problems)
-        assert seen[-1] == 720
-
-
-class TestClockSkew:
-    def ask(self, source: Prometheus) -> Reason | None:
-        (answer,) = source.instants(["up"], NOON)
-        return answer.problems[NOON][0] if answer.problems else None
-
-    @pytest.mark.parametrize("seconds", [-30.0, 30.0])
-    def test_is_two_answers_in_a_row_and_ends_with_a_good_one(
-        self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus, seconds: float
-    ) -> None:
-        good, off = scripted.value(1), scripted.skewed(scripted.value(1), seconds)
-        scripted_prometheus.next(good, off, good, off, off, off, good, off)
-        said = [self.ask(odd) for _ in range(8)]
-        skewed = Reason.CLOCK_SKEW
-        assert said == [None, None, None, None, skewed, skewed, None, None]
-        assert odd.skew == pytest.approx(seconds, abs=2)
-
-    def test_says_by_how_much_and_what_to_do(self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus) -> None:
-        scripted_prometheus.always(scripted.skewed(scripted.value(1), -100))
-        self.ask(odd)
-        reason, detail = problem(odd.instants(["up"], NOON)[0])
-        assert reason is Reason.CLOCK_SKEW
-        assert "s behind this host's" in detail
-        assert "time synchronisation" in detail
-
-    def test_concerns_ranges_and_refused_queries_but_not_failures(
-        self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus
-    ) -> None:
-        scripted_prometheus.always(scripted.skewed(scripted.value(1), 60))
-        self.ask(odd)
-        (answer,) = odd.ranges([Range("up", NOON, NOON + 60, 30)])
-        assert {reason for reason, _ in answer.problems.values()} == {Reason.CLOCK_SKEW}
-        scripted_prometheus.always(scripted.skewed(scripted.error(400), 60))
-        assert self.ask(odd) is Reason.CLOCK_SKEW
-        scripted_prometheus.always(scripted.skewed(scripted.error(503), 60))
-        assert self.ask(odd) is Reason.UNREACHABLE
-
-    @pytest.mark.parametrize("seconds", [-4.0, 4.0, None])
-    def test_is_not_a_few_seconds_nor_a_missing_date(
-        self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus, seconds: float | None
-    ) -> None:
-        scripted_prometheus.always(scripted.skewed(scripted.value(1), seconds))
-        assert [self.ask(odd) for _ in range(4)] == [None] * 4
-
-    def test_is_not_judged_in_a_replay(self, scripted_prometheus: ScriptedPrometheus) -> None:
-        scripted_prometheus.always(scripted.skewed(scripted.value(1), 900))
-        with Prometheus(scripted_prometheus.url, judge_skew=False) as source:
-            assert [self.ask(source) for _ in range(3)] == [None] * 3
-            assert source.skew == pytest.approx(900, abs=2)
-
-
-class TestWhatIsSent:
-    def test_is_the_instant_that_was_asked_for(self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus) -> None:
-        odd.instants(["up"], NOON)
-        odd.ranges([Range("up", NOON, NOON + 90, 30)])
-        instant, stretch = scripted_prometheus.asked
-        assert (instant.path, instant.params["query"], instant.params["time"]) == ("/api/v1/query", "up", str(NOON))
-        assert stretch.path == "/api/v1/query_range"
-        assert [stretch.params[key] for key in ("start", "end", "step")] == [str(NOON), str(NOON + 90), "30"]
-
-    def test_is_asked_once_for_expressions_that_occur_twice(
-        self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus
-    ) -> None:
-        assert len(odd.instants(["count(up)"] * 5, NOON)) == 5
-        assert len(scripted_prometheus.asked) == 1
-
-    def test_carries_the_configured_credentials_and_headers(self, scripted_prometheus: ScriptedPrometheus) -> None:
-        with Prometheus(scripted_prometheus.url, bearer_token="t0ken", headers={"X-Scope-OrgID": "shop"}) as source:
-            source.instants(["up"], NOON)
-        with Prometheus(scripted_prometheus.url + "/", username="me", password="pw") as source:
-            source.instants(["up"], NOON)
-        bearer, basic = (asked.headers for asked in scripted_prometheus.asked)
-        assert (bearer["Authorization"], bearer["X-Scope-OrgID"]) == ("Bearer t0ken", "shop")
-        assert basic["Authorization"] == "Basic bWU6cHc="
-
-    def test_never_comes_back_in_a_sentence(self, scripted_prometheus: ScriptedPrometheus) -> None:
-        address = scripted_prometheus.url.replace("http://", "http://me:hunter22@")
-        echo = "no entry for Bearer t0ken-t0ken at http://other:pass@host/ with hunter22"
-        scripted_prometheus.always(scripted.error(403, "forbidden", echo))
-        with Prometheus(address) as by_url, Prometheus(address, bearer_token="t0ken-t0ken") as by_token:
-            details = [problem(by_url.instants(["up"], NOON)[0])[1], problem(by_token.instants(["up"], NOON)[0])[1]]
-            scripted_prometheus.stop()
-            details += [problem(by_url.instants(["up"], NOON)[0])[1]]
-        assert all("hunter22" not in detail and ":pass@" not in detail for detail in details)
-        assert "t0ken" not in details[1]
-        assert "Check its credentials" in details[0]
-
-    def test_scrape_intervals_are_the_longest_of_each_job(
-        self, odd: Prometheus, scripted_prometheus: ScriptedPrometheus
-    ) -> None:
-        targets = [
-            {"labels": {"job": "checkout"}, "scrapeInterval": "15s"},
-            {"labels": {"job": "checkout"}, "scrapeInterval": "1m30s"},
-            {"labels": {"job": "probe"}, "scrapeInterval": "500ms"},
-        ]
-        answer = {"status": "success", "data": {"activeTargets": targets, "droppedTargets": []}}
-        scripted_prometheus.always(scripted.json(answer))
-        assert odd.scrape_intervals() == {"checkout": 90.0, "probe": 0.5}
-
-
-def test_the_harness_says_how_to_get_a_missing_server(tmp_path: Path) -> None:
-    history = past()
-    assert history.scrapes(START, START + 45, offset=7) == [START + 7, START + 22, START + 37]
-    assert history.scrapes(START, START + 45, offset=7, gaps=[(START + 20, START + 30)]) == [START + 7, START + 37]
+def test_the_harness_names_the_package_of_a_missing_server() -> None:
+    with pytest.raises(RuntimeError, match="apt install prometheus"):
+        binary("prometheus-that-nobody-has")

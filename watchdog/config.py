@@ -64,6 +64,7 @@ class _Loader:
         self.base = file.parent.absolute() if file is not None else Path.cwd()
         self.variables = variables
         self.problems: list[Problem] = []
+        self._failed: list[Place] = []
 
     def load(self) -> Settings:
         written: dict[str, Any] = {}
@@ -73,21 +74,21 @@ class _Loader:
         self._secrets_directory(raw)
         for place in _secrets(Settings):
             self._secret_file(raw, place)
+        known = _names(Settings)
+        for key in raw.keys() - known.keys():  # not left to Settings: it would take `_env_file` for its own argument
+            self.problems.append(Problem(self._place((key,)), unknown("key", key, known)))
         try:
-            settings = Settings(**raw)
+            settings = Settings(**{key: value for key, value in raw.items() if key in known})
         except ValidationError as error:
-            found = {(self._place(self._loc(item)), self._sentence(item)) for item in error.errors()}
-            known = {problem.place for problem in self.problems}
-            # A secret whose file could not be read is missing for that reason alone: said once is enough.
-            self.problems += [Problem(*item) for item in sorted(found) if not self._consequence(item[0], known)]
+            for item in error.errors():
+                place = self._loc(item)
+                # A secret whose file could not be read is missing for that reason alone: said once is enough.
+                if not any(failed[: len(place)] == place for failed in self._failed):
+                    self.problems.append(Problem(self._place(place), self._sentence(item)))
             raise ConfigError(self.problems) from error
         if self.problems:
             raise ConfigError(self.problems)
         return settings.located(self.file.absolute() if self.file is not None else None, self.base)
-
-    @staticmethod
-    def _consequence(place: str, known: set[str]) -> bool:
-        return any(other.startswith(f"{place}.") for other in known)
 
     def _environment(self) -> dict[str, Any]:
         """What the environment gives, as the file would nest it; unknown names are problems."""
@@ -114,8 +115,8 @@ class _Loader:
             return
         for place in _secrets(Settings):
             file = files.get("__".join(place))
-            section = _section(raw, place)
-            if file is None or section is None or place[-1] in section or f"{place[-1]}_file" in section:
+            section = _section(raw, place) if file is not None else None
+            if section is None or place[-1] in section or f"{place[-1]}_file" in section:
                 continue
             section[f"{place[-1]}_file"] = str(file)
 
@@ -146,6 +147,7 @@ class _Loader:
                 section[place[-1]] = secret
 
     def _add(self, place: Place, message: str) -> None:
+        self._failed.append(place)
         self.problems.append(Problem(self._place(place), message))
 
     def _place(self, place: Place) -> str:
@@ -163,8 +165,9 @@ class _Loader:
     def _sentence(self, item: ErrorDetails) -> str:
         place = self._loc(item)
         if item["type"] == "missing":
-            field = _model_at(place[:-1]).model_fields.get(place[-1]) if place else None
-            return f"is missing; write {field.description if field and field.description else 'it'}"
+            fields = _model_at(place[:-1]).model_fields
+            said = [field.description for name, field in fields.items() if place[-1] in {name, field.alias}]
+            return f"is missing; write {said[0] if said and said[0] else 'it'}"
         if item["type"] == "extra_forbidden":
             return unknown("key", place[-1], _names(_model_at(place[:-1])))
         if item["type"] in {"model_type", "model_attributes_type", "dict_type"}:

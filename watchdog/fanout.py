@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 
 from watchdog.model import Reason, Series
 
@@ -42,6 +43,7 @@ class Call:
     answers: list[Series]
     expires: float = field(init=False)
     pending: dict[Future[Outcome], Piece] = field(default_factory=dict)
+    ready: SimpleQueue[Future[Outcome]] = field(default_factory=SimpleQueue)
     started: dict[Piece, Callable[[], None]] = field(default_factory=dict)
     """How to cut off each piece that a thread has begun."""
     lost: int = 0
@@ -82,20 +84,19 @@ class Fanout:
             for piece in pieces:
                 self._submit(call, piece)
             while call.pending:
-                patience = None if deadline is None else max(0.0, call.left()) + _GRACE
-                finished, _ = wait(call.pending, patience, FIRST_COMPLETED)
-                if not finished:
+                try:
+                    future = call.ready.get(timeout=None if deadline is None else max(0.0, call.left()) + _GRACE)
+                except Empty:
                     break
-                for future in finished:
-                    piece, outcome = call.pending.pop(future), future.result()
-                    if isinstance(outcome, list):
-                        for smaller in outcome:
-                            self._submit(call, smaller)
-                        continue
-                    call.settle(piece, outcome)
-                    done += len(piece.instants)
-                    if on_progress is not None:
-                        on_progress(done, total)
+                piece, outcome = call.pending.pop(future), future.result()
+                if isinstance(outcome, list):
+                    for smaller in outcome:
+                        self._submit(call, smaller)
+                    continue
+                call.settle(piece, outcome)
+                done += len(piece.instants)
+                if on_progress is not None:
+                    on_progress(done, total)
         finally:
             self._abandon(call)
         return call.answers
@@ -110,13 +111,16 @@ class Fanout:
 
     def _submit(self, call: Call, piece: Piece) -> None:
         try:
-            call.pending[self._pool.submit(self._ask, call, piece)] = piece
+            future = self._pool.submit(self._ask, call, piece)
         except RuntimeError:  # the pool has been shut down
             call.settle(piece, piece.failed(Reason.UNREACHABLE, f"{self._name} was not asked: it is being closed."))
+            return
+        call.pending[future] = piece
+        future.add_done_callback(call.ready.put)
 
     def _abandon(self, call: Call) -> None:
         """Nobody waits for what is left: cancel it, and free the threads that are stuck in it."""
-        for future, piece in call.pending.items():
+        for future, piece in list(call.pending.items()):
             if not future.cancel() and piece in call.started:
                 call.started[piece]()
             call.settle(piece, self.late(call, piece))

@@ -115,7 +115,8 @@ class Journal:
             try:
                 _write_through(file, line)
             except OSError:
-                file.truncate(end)
+                with contextlib.suppress(OSError):
+                    file.truncate(end)
                 raise
         if new:
             _sync_directory(self.path)

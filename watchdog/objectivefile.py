@@ -39,6 +39,8 @@ EVENTS_ONLY = ("min_events", "min_slice_events", "pool", "sequential")
 KEYS = ("name", "use", "labels", "on_breach", *MEASURES, *COMPARISONS, *DETECTORS, *PROMETHEUS_ONLY, *EVENTS_ONLY)
 MEASURED_HERE = ("flag_ramp",)
 ONE = Decimal(1)
+STANDIN = Decimal("0.001")
+"""Judges the rest of an objective whose target is wrong, so that this is said once."""
 _NAME = named(
     r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", "a letter, then at most 63 letters, digits, underscores, dots or dashes"
 )
@@ -254,7 +256,7 @@ def _share_target(section: Section) -> tuple[Target | None, Decimal]:
     """The target and the allowed share of bad events, 1 - limit where the limit speaks of good ones."""
     given = _comparison(section, exact_share)
     if given is None:
-        return None, Decimal("0.001")
+        return None, STANDIN
     comparison, share = given
     target = Target(comparison, float(share))
     allowed = ONE - share if target.of_good else share
@@ -263,7 +265,7 @@ def _share_target(section: Section) -> tuple[Target | None, Decimal]:
         section.problem(comparison.value, f"no share can be {comparison.value} this; write the other comparison")
     if allowed == ONE:
         section.problem(comparison.value, "allows every event to be bad, so it can never fail; write a real target")
-    return target, allowed
+    return target, allowed if section.sound(comparison.value) else STANDIN
 
 
 def _value_target(section: Section) -> Target | None:

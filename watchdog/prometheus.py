@@ -25,7 +25,8 @@ from watchdog.answers import incomplete, read
 from watchdog.errors import SourceError
 from watchdog.fanout import Call, Fanout, Outcome, Piece, Progress, cut
 from watchdog.model import Reason, Series
-from watchdog.transport import NoAnswer, Redactor, Skew, Wire, make_session, split_credentials
+from watchdog.redact import Redactor, split_credentials
+from watchdog.transport import NoAnswer, Skew, Wire, make_session
 
 MOST_POINTS = 10_000
 """Points of one range query; Prometheus refuses above 11,000."""
@@ -78,6 +79,7 @@ class Prometheus:
     `timeout` in seconds bounds one instant query to its last byte; long ranges get proportionally more. `verify`
     is False or the path of a CA file, `cert` a client certificate with its key. With `judge_skew`
     answers from a server whose clock is more than 5 s off are refused. `skew` is the last difference seen.
+    Raises ValueError for a `url` that is no address at all.
     """
 
     def __init__(  # noqa: PLR0913 - each is one setting
@@ -203,12 +205,12 @@ class Prometheus:
             if wire.skewed is None or error.reason is Reason.UNREACHABLE:
                 raise
         except (requests.RequestException, PrometheusApiClientException) as error:
-            message = f"{self.name} cannot be asked, check prometheus.url: {self.redact(str(error))}"
+            message = f"{self.name} cannot be asked, check the prometheus settings: {self.redact(str(error))}."
             raise NoAnswer(Reason.QUERY_ERROR, message) from error
         if wire.skewed is not None:
             raise NoAnswer(Reason.CLOCK_SKEW, f"{self.name} is not believed: {wire.skewed}.")
         if (warning := incomplete(wire.envelope)) is not None:
-            raise NoAnswer(Reason.PARTIAL, f"{self.name} says its answer lacks data: {self.redact(warning)}")
+            raise NoAnswer(Reason.PARTIAL, f"{self.name} says its answer lacks data: {self.redact(warning)}.")
         return series
 
     def _smaller(self, piece: Piece, error: NoAnswer) -> list[Piece]:

@@ -6,118 +6,19 @@ they were written. Secrets are `SecretStr`: they never print.
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from watchdog.fields import listing, mapping, positive_duration, text, word
-from watchdog.quantities import parse_duration, shown
+from watchdog.fields import word
+from watchdog.quantities import parse_duration
 from watchdog.rolloutfile import DaemonFacts
+from watchdog.settingvalues import Address, Duration, File, Files, Headers, Ledger, Listen, Secret, Text, Url, Words
 
 PROPAGATION = {"flagd-file": 1.0, "memory": 0.0}
 """Worst case from a write to the reader, by flag service: flagd's file watcher polls once a second."""
-
-
-class Address(NamedTuple):
-    """Where to listen. Port 0 lets the system choose a free one."""
-
-    host: str
-    port: int
-
-
-def _path(found: Any) -> Path:
-    return found if isinstance(found, Path) else Path(text(found)).expanduser()
-
-
-def _paths(found: Any) -> tuple[Path, ...]:
-    return tuple(_path(item) for item in _words(found))
-
-
-def _words(found: Any) -> tuple[str, ...]:
-    """A list, or the same as text from the environment: JSON, or separated by commas."""
-    if isinstance(found, str):
-        try:
-            found = json.loads(found) if found.lstrip().startswith("[") else found.split(",")
-        except ValueError as error:
-            raise ValueError(f"found {shown(found)}, expected a list, as JSON or separated by commas") from error
-    return tuple(text(item) for item in listing(found))
-
-
-def _secret(found: Any) -> SecretStr:
-    if isinstance(found, SecretStr):
-        return found
-    if not isinstance(found, str) or not found.strip():
-        raise ValueError("expected text (what was found is not shown)")
-    return SecretStr(found.strip())
-
-
-def _url(found: Any) -> str:
-    url = text(found)
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if host is None or parts.scheme not in {"http", "https"}:
-        raise ValueError(f"found {shown(_without_userinfo(url))}, expected an address such as http://127.0.0.1:9090")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("holds a user or a password, which would print; write username and password_file instead")
-    return url.rstrip("/")
-
-
-def _without_userinfo(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//...@", url)
-
-
-def _ledger(found: Any) -> str:
-    url = text(found)
-    if url.startswith("sqlite:///"):
-        if url.removeprefix("sqlite:///").partition("?")[0] in {"", ":memory:"}:
-            raise ValueError("found a ledger in memory, which forgets everything; expected sqlite:///FILE")
-        return url
-    if url.startswith("postgresql+psycopg://"):
-        return url
-    scheme = url.partition(":")[0] if "://" in url else ""
-    hint = " (write postgresql+psycopg://)" if scheme in {"postgres", "postgresql"} else ""
-    raise ValueError(
-        f"found the scheme {scheme!r}, expected sqlite:///FILE or postgresql+psycopg://HOST/DATABASE{hint}"
-    )
-
-
-def _address(found: Any) -> Address:
-    if isinstance(found, Address):
-        return found
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})", text(found))
-    if match is None or int(match[2]) > 65535:
-        raise ValueError(f"found {shown(found)}, expected HOST:PORT such as 127.0.0.1:8799")
-    return Address(match[1].strip("[]"), int(match[2]))
-
-
-def _headers(found: Any) -> dict[str, SecretStr]:
-    """A mapping, or one as JSON from the environment."""
-    if isinstance(found, str):
-        try:
-            found = json.loads(found)
-        except ValueError as error:
-            raise ValueError("expected headers as a mapping, or as JSON (what was found is not shown)") from error
-    headers = {}
-    for name, value in mapping(found).items():
-        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-            raise ValueError(f"found the header {shown(name)}, expected a header's name such as X-Scope-OrgID")
-        headers[name] = _secret(value)
-    return headers
-
-
-Duration = Annotated[float, BeforeValidator(positive_duration)]
-Text = Annotated[str, BeforeValidator(text)]
-Url = Annotated[str, BeforeValidator(_url)]
-Secret = Annotated[SecretStr, BeforeValidator(_secret)]
-File = Annotated[Path, BeforeValidator(_path)]
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -156,7 +57,7 @@ class PrometheusSettings(Part):
     ca_file: File | None = None
     cert_file: File | None = None
     key_file: File | None = None
-    headers: Annotated[dict[str, SecretStr], BeforeValidator(_headers)] = Field(default_factory=dict)
+    headers: Headers = Field(default_factory=dict)
     """Sent with every query, for example a tenant's. Secret, for it may be what lets us in."""
 
     @model_validator(mode="after")
@@ -179,7 +80,7 @@ class ReportSettings(Part):
 class HttpSettings(Part):
     """The status page and API."""
 
-    listen: Annotated[Address, BeforeValidator(_address)] = Address("127.0.0.1", 8799)
+    listen: Listen = Address("127.0.0.1", 8799)
     external_url: Url | None = None
     token: Secret | None = None
     """Without it every call that changes something is refused."""
@@ -238,7 +139,7 @@ class AlertmanagerSettings(Part):
 class WebhookSettings(Part):
     """A signed POST to an address of your own."""
 
-    url: Url = Field(description="the address that takes the POST")
+    url: Url = Field(description="the address that takes the POST", repr=False)
     secret: Secret | None = None
     secret_file: File | None = None
 
@@ -246,9 +147,9 @@ class WebhookSettings(Part):
 class EmailSettings(Part):
     """Mail through an SMTP server."""
 
-    smtp: Annotated[Address, BeforeValidator(_address)] = Field(description="HOST:PORT, for example mail.example:587")
+    smtp: Listen = Field(description="HOST:PORT, for example mail.example:587")
     sender: Text = Field(alias="from", description="the sender's address")
-    to: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(description="a list of addresses")
+    to: Words = Field(description="a list of addresses")
     username: Text | None = None
     password: Secret | None = None
     password_file: File | None = None
@@ -278,16 +179,17 @@ class Settings(BaseSettings):
         env_prefix="WATCHDOG_",
         env_nested_delimiter="__",
         enable_decoding=False,
+        validate_default=False,
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
     )
 
     prometheus: PrometheusSettings = Field(description="prometheus: {url: http://127.0.0.1:9090}")
-    ledger: Annotated[str, BeforeValidator(_ledger)] = Field(default="sqlite:///watchdog.db", repr=False)
+    ledger: Ledger = Field(default="sqlite:///watchdog.db", repr=False)
     """Not printed: it may hold a password."""
     ledger_file: File | None = None
-    rollouts: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = (Path("rollouts/*.yaml"),)
+    rollouts: Files = (Path("rollouts/*.yaml"),)
     """Patterns as absolute paths; `config.rollout_files` expands them."""
     reports: ReportSettings = ReportSettings()
     http: HttpSettings = HttpSettings()
@@ -306,9 +208,11 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Nothing is read behind the loader's back: `config.load_settings` merges the sources and knows their places."""
+        """Nothing is read behind the loader's back: it merges the sources itself, and so knows every key's place."""
         return (init_settings,)
 
     def located(self, file: Path | None, directory: Path) -> Settings:

@@ -101,6 +101,10 @@ class RolloutTick:
         """Facts that the ledger did not take: recorded with the next tick that it takes."""
         self._recovered: frozenset[str] = frozenset()
         self._reading: ReadingFact | None = None
+        self.evaluated: list[tuple[str, str, str]] = []
+        """The last tick's verdicts as (objective, verdict, reason), for the metrics."""
+        self.backfilled = 0
+        """How many slots of the last tick were too old to be acted on."""
 
     def tick(self, now: float) -> Ticked:
         """One tick at wall time `now`. Raises LedgerError only when there is nothing in memory to go on with."""
@@ -108,6 +112,7 @@ class RolloutTick:
         reading, error = self._read(memory)
         commands = self._commands(memory)
         batch = self._observe(memory, now, reading, error)
+        self._account_for(memory, now, batch)
         seen = self._seen(memory, now, batch, reading, error, commands)
         decision = decide(memory.rollout, memory.control, seen)
         return self._carry_out(memory, now, batch, seen, decision)
@@ -266,6 +271,16 @@ class RolloutTick:
         away = abs(reading.exposure.percent - control.desired.percent) or 100.0
         detail = f"the flag reads {reading.exposure}, desired is {control.desired}"
         return Evaluation(at, Verdict.FAIL, value=away, detail=detail)
+
+    def _account_for(self, memory: Recalled, now: float, batch: _Batch) -> None:
+        rollout = memory.rollout
+        self.evaluated = [
+            (name, e.verdict.value, e.reason.value if e.reason is not None else "")
+            for found in batch.found
+            for name, e in found.evaluations.items()
+        ]
+        limit = now - rollout.delay - rollout.live_within
+        self.backfilled = sum(1 for found in batch.found if found.at < limit)
 
     # --- decide -------------------------------------------------------------------------------------------------
 

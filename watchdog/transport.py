@@ -8,13 +8,14 @@ only a decoded, successful envelope passes upwards. Everything else is `NoAnswer
 from __future__ import annotations
 
 import contextlib
+import io
 import json
-import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,6 +24,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from watchdog.model import Reason
+from watchdog.redact import SHOWN, Redactor, causes, said, without_query
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of one answer, unpacked. The largest chunk that is asked for (10,000 points) is under 1 MB."""
@@ -34,11 +36,9 @@ LONG_URL = 4000
 """Queries that would make a longer URL are sent as a POST: proxies cut URLs at 8 KB."""
 
 _PIECE = 1 << 18
-_SHOWN = 300
-_CREDENTIALS = re.compile(r"//[^/\s@]+@")
 
 
-class NoAnswer(Exception):  # noqa: N818 - says what happened; it is not an error of the program
+class NoAnswer(Exception):
     """There is no usable answer; `reason` and `detail` (a sentence without secrets) say why."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -68,7 +68,7 @@ class Skew:
         except (ValueError, OverflowError):
             return None
         late = self._now() - stamp
-        seconds = -late if late < 0 else -max(0.0, late - 1)
+        seconds = -late if late < 0 else min(0.0, 1 - late)
         with self._lock:
             self.seconds = seconds
             self._off_in_a_row = self._off_in_a_row + 1 if abs(seconds) > MAX_SKEW else 0
@@ -91,28 +91,25 @@ class Answer(requests.Response):
         return self.envelope
 
 
-class Redactor:
-    """Takes secrets out of text that is shown: known ones, and user:password@ of any address."""
+class _TimedRaw(io.RawIOBase):
+    """The bytes from a socket, each of them within the time that is left.
 
-    def __init__(self, secrets: list[str]) -> None:
-        self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+    A socket's own timeout starts anew with each byte: a server that drips headers or body would never end.
+    """
 
-    def __call__(self, text: str) -> str:
-        """The text on one line, shortened, without secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        flat = " ".join(_CREDENTIALS.sub("//***@", text).split())
-        flat = "".join(letter if letter.isprintable() else "?" for letter in flat)
-        return flat if len(flat) <= _SHOWN else flat[: _SHOWN - 3] + "..."
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, left: Callable[[], float]) -> None:
+        self._raw, self._sock, self._time_left = raw, sock, left
 
+    def readable(self) -> bool:
+        return True
 
-def split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:
-    """A base address without user:password@ and without the last slash, and what was taken out."""
-    parts = urlsplit(url)
-    auth = requests.utils.get_auth_from_url(url)
-    host = parts.netloc.rpartition("@")[2]
-    clean = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-    return clean, auth if any(auth) else None
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._time_left())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 class Wire(HTTPAdapter):
@@ -164,7 +161,14 @@ class Wire(HTTPAdapter):
     def _telling(self, base: Any) -> Any:
         wire = self
 
+        class Timed(HTTPResponse):
+            def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+                super().__init__(sock, *args, **kwargs)
+                self.fp = io.BufferedReader(_TimedRaw(self.fp.detach(), sock, wire._left))
+
         class Telling(base):  # type: ignore[misc]
+            response_class = Timed
+
             def connect(self) -> None:
                 super().connect()
                 wire._socket = self.sock
@@ -202,7 +206,6 @@ class Wire(HTTPAdapter):
         pieces: list[bytes] = []
         size = 0
         try:
-            # read1 returns what one recv gave: a server that drips cannot hold us beyond the exchange's time.
             while piece := response.raw.read1(_PIECE, decode_content=True):
                 pieces.append(piece)
                 size += len(piece)
@@ -217,36 +220,35 @@ class Wire(HTTPAdapter):
         if size > MAX_BODY:
             most = f"{MAX_BODY // 1024 // 1024} MiB"
             raise NoAnswer(Reason.QUERY_ERROR, f"{self._name} sent more than {most}: ask for fewer series.")
-        self._left()
 
     def _translated(self, error: Exception) -> NoAnswer:
         slow = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
         if isinstance(error, slow) or time.monotonic() >= self._expires:
             return self._too_late()
-        text = self._redact(_innermost(error))
+        wrapped = causes(error)
+        text = self._redact(said(wrapped[-1]))
+        if any(isinstance(cause, HTTPException) and not isinstance(cause, OSError) for cause in wrapped):
+            return NoAnswer(Reason.QUERY_ERROR, f"{self._name} does not speak proper HTTP, or broke off: {text}.")
         if isinstance(error, requests.exceptions.SSLError):
             return NoAnswer(Reason.UNREACHABLE, f"{self._name} could not be reached: TLS failed ({text}).")
         if isinstance(error, requests.ConnectionError):
             return NoAnswer(Reason.UNREACHABLE, f"{self._name} could not be reached: {text}.")
         if isinstance(error, urllib3.exceptions.HTTPError):
             return NoAnswer(Reason.QUERY_ERROR, f"{self._name} broke off in the middle of its answer: {text}.")
-        return NoAnswer(Reason.QUERY_ERROR, f"{self._name} cannot be asked, check prometheus.url: {text}.")
+        return NoAnswer(Reason.QUERY_ERROR, f"{self._name} cannot be asked, check the prometheus settings: {text}.")
 
     def _judged(self, answer: Answer) -> Mapping[str, Any]:
         status = answer.status_code
         if answer.is_redirect or 300 <= status < 400:
-            target = urlsplit(answer.headers.get("Location") or "")
-            where = (
-                f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}" if target.netloc else target.path
-            )
+            where = without_query(answer.headers.get("Location") or "nowhere")
             message = f"{self._name} redirects to {self._redact(where)} ({status}), and redirects are not followed"
             raise NoAnswer(Reason.QUERY_ERROR, f"{message}: set prometheus.url to the final address.")
         envelope = _decoded(answer.content)
         good = isinstance(envelope, dict) and envelope.get("status") == "success" and "data" in envelope
         if status == 200 and isinstance(envelope, dict) and good:
             return envelope
-        said = envelope.get("error") if isinstance(envelope, dict) else None
-        text = self._redact(str(said) if said else answer.content[: 4 * _SHOWN].decode(errors="replace"))
+        own = envelope.get("error") if isinstance(envelope, dict) else None
+        text = self._redact(str(own) if own else answer.content[: 4 * SHOWN].decode(errors="replace")).rstrip(".")
         if status >= 500:
             raise NoAnswer(Reason.UNREACHABLE, f"{self._name} failed with status {status}: {text or 'no text'}.")
         if status != 200:
@@ -262,20 +264,6 @@ def _decoded(body: bytes) -> object:
     except (ValueError, RecursionError):
         return None
     return decoded
-
-
-def _innermost(error: BaseException) -> str:
-    """What the operating system or the innermost library said, without the wrapping."""
-    text = str(error)
-    seen: set[int] = set()
-    step: BaseException | None = error
-    while step is not None and id(step) not in seen:
-        seen.add(id(step))
-        text = (step.strerror if isinstance(step, OSError) and step.strerror else str(step)) or type(step).__name__
-        reason = getattr(step, "reason", None)
-        nested = [arg for arg in step.args if isinstance(arg, BaseException)]
-        step = reason if isinstance(reason, BaseException) else nested[0] if nested else step.__cause__
-    return text[:1].lower() + text[1:].rstrip(".")
 
 
 def _long_query_to_post(request: requests.PreparedRequest) -> None:

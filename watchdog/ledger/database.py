@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select
@@ -42,8 +42,9 @@ class Database:
         """The ledger as a person knows it: its file, or its address without password."""
         self._engine = _engine(parsed, self.place)
         self._writing = self._engine.execution_options(writes=True)
-        # SQLite has one writer. Queueing here is fair and at once; its own waiting polls, up to 100 ms apart.
-        self._writer: threading.Lock | None = threading.Lock() if parsed.get_backend_name() == "sqlite" else None
+        # SQLite has one writer; queueing here is at once, where its own waiting polls, up to 100 ms apart. On a
+        # server it keeps two threads of ours from interning one sentence at once, which would cost one its tick.
+        self._writer = threading.Lock()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -66,12 +67,14 @@ class Database:
         """Close every idle connection. The ledger must not be used afterwards."""
         self._engine.dispose()
 
-    def _turn(self) -> AbstractContextManager[object]:
-        if self._writer is None:
-            return nullcontext()
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
         if not self._writer.acquire(timeout=BUSY):
             raise LedgerError(f"ledger {self.place}: another thread has been writing for more than {BUSY:g} s")
-        return _released(self._writer)
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -85,14 +88,6 @@ class Database:
             raise LedgerError(f"ledger {self.place} refused a row: {exc.orig}") from exc
         except SQLAlchemyError as exc:
             raise LedgerError(explain(self.place, exc)) from exc
-
-
-@contextmanager
-def _released(lock: threading.Lock) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def explain(place: str, exc: SQLAlchemyError) -> str:

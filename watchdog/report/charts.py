@@ -28,6 +28,8 @@ class Plot:
     bottom: float
     start: float
     end: float
+    inset: float = 0.0
+    """Kept free above and below the curve, so that it does not run along the edge."""
 
     def x(self, at: float) -> float:
         """Where an instant lies, kept inside the rectangle."""
@@ -36,7 +38,8 @@ class Plot:
 
     def y(self, part: float) -> float:
         """Where a part of the height lies, 0 at the bottom."""
-        return self.bottom - min(max(part, 0.0), 1.0) * (self.bottom - self.top)
+        low, high = self.bottom - self.inset, self.top + self.inset
+        return low - min(max(part, 0.0), 1.0) * (low - high)
 
 
 def _n(value: float) -> str:
@@ -80,21 +83,38 @@ def _time_axis(plot: Plot, most: int) -> list[str]:
     return found
 
 
-def _runs(runs: Iterable[Sequence[Any]], plot: Plot, slot: float, kind: str) -> list[str]:
-    """Shaded runs of slots; those that would share a pixel are drawn as one."""
+def _shades(data: Json, plot: Plot) -> list[str]:
+    """Slots that are not a pass, column by column, as high as their share of the column: all of them, all of it."""
+    per, slots = data["slots_per_column"], data["slots"]
+    stacked = [0.0] * len(data["mean"])
     found: list[str] = []
-    begin = end = -1.0
-    for run in runs:
-        x0 = plot.x(plot.start + run[0] * slot)
-        x1 = max(plot.x(plot.start + (run[0] + run[1]) * slot), x0 + 0.8)
-        if x0 - end <= 0.8 and end >= 0:
-            end = max(end, x1)
+    for kind, runs in (("fail", data["fail"]), ("unknown", data["unknown"]), ("low", data["low_traffic"])):
+        shares = [0.0] * len(stacked)
+        for first, count, *_ in runs:
+            for column in range(first // per, (first + count - 1) // per + 1):
+                inside = min(first + count, (column + 1) * per) - max(first, column * per)
+                shares[column] += inside / min(per, slots - column * per)
+        found += _stack(stacked, shares, plot, kind)
+        stacked = [below + own for below, own in zip(stacked, shares, strict=True)]
+    return found
+
+
+def _stack(below: list[float], shares: list[float], plot: Plot, kind: str) -> list[str]:
+    """One rectangle for each run of columns of equal height and footing."""
+    found, width, since = [], (plot.right - plot.left) / max(len(shares), 1), 0
+    height = plot.bottom - plot.top
+    for column in range(1, len(shares) + 1):
+        same = column < len(shares) and (below[column], shares[column]) == (below[since], shares[since])
+        if same:
             continue
-        if end >= 0:
-            found.append(_rect(begin, end, plot, kind))
-        begin, end = x0, x1
-    if end >= 0:
-        found.append(_rect(begin, end, plot, kind))
+        if shares[since] > 0:
+            tall = max(shares[since] * height, 2.0)
+            x, y = plot.left + since * width, plot.bottom - below[since] * height - tall
+            wide = max((column - since) * width, 0.8)
+            found.append(
+                f'<rect x="{_n(x)}" y="{_n(max(y, plot.top))}" width="{_n(wide)}" height="{_n(tall)}" class="{kind}"/>'
+            )
+        since = column
     return found
 
 
@@ -104,12 +124,10 @@ def objective_chart(report: Json, objective: Json, place: int) -> str:
     if not data["from"] or not data["slots"]:
         return ""
     start = instant(data["from"])
-    plot = Plot(46, 394, 16, 112, start, start + data["slots"] * data["slot_s"])
+    plot = Plot(46, 394, 16, 112, start, start + data["slots"] * data["slot_s"], inset=4)
     scale = scale_of(objective)
     body = [f'<rect x="46" y="16" width="348" height="96" class="pane"/>', *_time_axis(plot, 7)]
-    body += _runs(data["low_traffic"], plot, data["slot_s"], "low")
-    body += _runs(data["unknown"], plot, data["slot_s"], "unknown")
-    body += _runs(data["fail"], plot, data["slot_s"], "fail")
+    body += _shades(data, plot)
     body += _band(data, plot, scale)
     if data["control_mean"]:
         body.append(_curve(data, "control_mean", plot, scale, "control"))
@@ -192,7 +210,7 @@ def _beyond(objective: Json, plot: Plot, scale: Scale) -> list[str]:
 
 
 def _badge(x: float, y: float, words: str, kind: str) -> str:
-    wide = 5 + 3.2 * len(words)
+    wide = _half(words)
     shapes = {
         "hold": f'<rect x="{_n(x - wide)}" y="{_n(y - 6.5)}" width="{_n(2 * wide)}" height="13" class="badge dark"/>',
         "waiting": f'<rect x="{_n(x - wide)}" y="{_n(y - 6.5)}" width="{_n(2 * wide)}" height="13" rx="6.5" class="badge"/>',
@@ -208,8 +226,8 @@ def exposure_chart(report: Json) -> str:
     if not watch["from"]:
         return ""
     start, end = instant(watch["from"]), instant(watch["to"])
-    plot = Plot(40, 752, 30, 160, start, max(end, start + 1))
-    body = ['<rect x="40" y="30" width="712" height="130" class="pane"/>', *_time_axis(plot, 11)]
+    plot = Plot(40, 752, 30, 146, start, max(end, start + 1))
+    body = ['<rect x="40" y="30" width="712" height="116" class="pane"/>', *_time_axis(plot, 11)]
     for value in (0, 25, 50, 75, 100):
         y = plot.y(value / 100)
         body += [_line(40, y, 752, y, "grid"), _text(36, y + 3, percent(value), "tick", "end")]
@@ -219,7 +237,7 @@ def exposure_chart(report: Json) -> str:
     body += _exposures(report, plot)
     body += _events(report, plot)
     body += _numbers(report["waits"], plot)
-    return _frame("exposure", (760, 178), "Exposure, planned and actual", _exposure_words(report), body)
+    return _frame("exposure", (760, 163), "Exposure, planned and actual", _exposure_words(report), body)
 
 
 def _exposures(report: Json, plot: Plot) -> list[str]:
@@ -271,19 +289,35 @@ def _events(report: Json, plot: Plot) -> list[str]:
 
 def _numbers(waits: Sequence[Json], plot: Plot) -> list[str]:
     """Badges above the chart; neighbours that would touch share one."""
-    groups: list[tuple[float, list[Json]]] = []
+    groups: list[list[Json]] = []
     for wait in waits:
-        x = (plot.x(instant(wait["from"])) + plot.x(instant(wait["to"]))) / 2
-        if groups and x - groups[-1][0] < 22:
-            groups[-1][1].append(wait)
-        else:
-            groups.append((x, [wait]))
+        groups.append([wait])
+        while len(groups) > 1 and _touch(groups[-2], groups[-1], plot):
+            groups[-2:] = [[*groups[-2], *groups[-1]]]
     found = []
-    for x, own in groups:
-        first, last = own[0]["number"], own[-1]["number"]
+    for own in groups:
         kind = "hold" if any(item["kind"] == "hold" for item in own) else "waiting"
-        found.append(_badge(x, 22, str(first) if first == last else f"{first}\N{EN DASH}{last}", kind))
+        found.append(_badge(_middle(own, plot), 22, _numbered(own), kind))
     return found
+
+
+def _middle(own: list[Json], plot: Plot) -> float:
+    return (plot.x(instant(own[0]["from"])) + plot.x(instant(own[-1]["to"]))) / 2
+
+
+def _numbered(own: list[Json]) -> str:
+    first, last = own[0]["number"], own[-1]["number"]
+    return str(first) if first == last else f"{first}\N{EN DASH}{last}"
+
+
+def _touch(left: list[Json], right: list[Json], plot: Plot) -> bool:
+    apart = _middle(right, plot) - _middle(left, plot)
+    return apart < _half(_numbered(left)) + _half(_numbered(right)) + 1.5
+
+
+def _half(words: str) -> float:
+    """Half the width of a badge."""
+    return 5 + 3.2 * len(words)
 
 
 def _exposure_words(report: Json) -> str:

@@ -9,10 +9,10 @@ from watchdog.report.words import NONE, counted, figure, lasted, number, percent
 Json = dict[str, Any]
 
 BASES = {
-    "final": "the final window",
-    "interim": "the interim window",
-    "current": "the run of good slices so far",
-    "watch": "the whole watch",
+    "final": "final window",
+    "interim": "interim window",
+    "current": "run of good slices so far",
+    "watch": "whole watch",
 }
 
 
@@ -25,24 +25,23 @@ def facts(report: Json) -> list[tuple[str, str, bool]]:
         ("Flag", report["flag"], True),
         ("Rollout", report["rollout"], True),
         ("Mode", "observe (flag simulated)" if report["mode"] == "observe" else "act", False),
-        ("Phase", report["phase"].replace("_", " "), False),
-        ("Watch", _between(watch["from"], watch["to"]), False),
-        ("Figures from", _basis(report), False),
         ("Ramp", _ramp(ramp), False),
+        ("Watch", _between(watch["from"], watch["to"]), False),
         ("Window", _window(rule), False),
         ("Engine", report["engine"], False),
+        ("Figures from", basis_of(report), False),
         ("Prometheus", _server(report["prometheus"]), False),
-        ("As of", f"{when(report['as_of'])} UTC", False),
         ("Rule sha256", report["rule"]["sha256"] or NONE, True),
     ]
     return [(name, str(value), code) for name, value, code in found]
 
 
 def _between(start: str | None, end: str | None) -> str:
-    return "not started" if not start else f"{when(start)} to {when(end)} UTC"
+    return "not started" if not start else f"{when(start)} to {when(end)}"
 
 
-def _basis(report: Json) -> str:
+def basis_of(report: Json) -> str:
+    """What the figures are drawn from, with its two ends where it has any."""
     name = report["verdict"]["basis"]
     span = report["windows"].get(name)
     return BASES[name] + (f", {_between(span['from'], span['to'])}" if span else "")
@@ -50,15 +49,15 @@ def _basis(report: Json) -> str:
 
 def _ramp(ramp: Json) -> str:
     cohort = f", {counted(len(ramp['cohort']), 'member')} in the cohort" if ramp["cohort"] else ""
-    steps = counted(ramp["steps"], "step")
     over = f" over {lasted(ramp['seconds'])}" if ramp["seconds"] else ""
-    return f"{ramp['strategy'].replace('_', ' ')}: {percent(ramp['from'])} to {percent(ramp['to'])} in {steps}{over}{cohort}"
+    way = f"{percent(ramp['from'])} to {percent(ramp['to'])} in {counted(ramp['steps'], 'step')}"
+    return f"{ramp['strategy'].replace('_', ' ')}: {way}{over}{cohort}"
 
 
 def _window(rule: Json) -> str:
     return (
-        f"{rule['slices']} good slices of {lasted(rule['slice_s'])} in a row; at most {lasted(rule['max_gap_s'])} "
-        f"of gap, {rule['max_idle']} idle"
+        f"{rule['slices']} good slices of {lasted(rule['slice_s'])} in a row, "
+        f"gap \N{LESS-THAN OR EQUAL TO} {lasted(rule['max_gap_s'])}, {rule['max_idle']} idle"
     )
 
 
@@ -75,10 +74,12 @@ def figures_of(objective: Json) -> Json:
         "figure": _figure(objective),
         "interval": _interval(objective),
         "budget": _budget(objective["figure"]),
+        "events": _events(objective["figure"]),
         "worst": _worst(objective, objective["worst_slice"]),
+        "worst_at": when((objective["worst_slice"] or {}).get("from")),
         "worst_of_watch": _worst(objective, objective["worst_slice_of_watch"]),
+        "worst_of_watch_at": when((objective["worst_slice_of_watch"] or {}).get("from")),
         "slots": _slots(objective["slots"]),
-        "reasons": ", ".join(f"{reason} {count:,}" for reason, count in objective["slots"]["reasons"].items()),
         "control": _control(objective),
     }
 
@@ -99,7 +100,13 @@ def _interval(objective: Json) -> str:
     if found.get("interval_95") is None:
         return ""
     low, high = found["interval_95"]
-    return f"{share(low)} to {share(high)}; {number(round(found['bad']))} bad of {number(round(found['total']))}"
+    return f"{share(low)} to {share(high)}"
+
+
+def _events(found: Json) -> str:
+    if found.get("total") is None:
+        return ""
+    return f"{round(found['bad']):,} bad of {round(found['total']):,}"
 
 
 def _budget(found: Json) -> str:
@@ -111,15 +118,15 @@ def _worst(objective: Json, worst: Json | None) -> str:
     if worst is None:
         return NONE
     if worst["value"] is not None:
-        value = figure(worst["value"], objective["unit"], objective["target"]["limit"])
-    else:
-        value = f"{worst['failed_slots']} of {worst['measured_slots']} slots failed"
-    return f"{value} at {when(worst['from'])}"
+        return figure(worst["value"], objective["unit"], objective["target"]["limit"])
+    return f"{worst['failed_slots']} of {worst['measured_slots']} slots failed"
 
 
 def _slots(slots: Json) -> str:
-    lost = f" / {slots['unrecorded']:,} not recorded" if slots["unrecorded"] else ""
-    return f"{slots['pass']:,} / {slots['fail']:,} / {slots['unknown']:,}{lost}"
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in slots["reasons"].items())
+    lost = f", {slots['unrecorded']:,} not recorded" if slots["unrecorded"] else ""
+    why = f" ({reasons})" if reasons else ""
+    return f"{slots['pass']:,} pass, {slots['fail']:,} fail, {slots['unknown']:,} unknown{why}{lost}"
 
 
 def _control(objective: Json) -> str:
@@ -127,4 +134,4 @@ def _control(objective: Json) -> str:
     if control is None:
         return ""
     mean = f"{share(control['mean_share'])} over all slots; " if control["mean_share"] is not None else ""
-    return f"{mean}{_slots(control)} slots pass / fail / unknown"
+    return f"{mean}{_slots(control)}"

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from watchdog.report import words
 from watchdog.report.charts import exposure_chart, objective_chart
-from watchdog.report.facts import facts, figures_of
+from watchdog.report.facts import basis_of, facts, figures_of
 from watchdog.report.strip import strip
 
 Json = dict[str, Any]
 
-PRINTED = {"waits": 6, "gaps": 8, "breaches": 6, "timeline": 12, "notifications": 5, "waivers": 7, "rule": 96, "days": 10}
+PRINTED = {"waits": 4, "gaps": 7, "breaches": 6, "timeline": 14, "notifications": 5, "days": 10}
 """How many rows (lines, for the rule) of each list are printed; the screen and the JSON report have all."""
+
+
+RULE_COLUMN = 54
+"""Characters that fit a line of the printed rule, which is set in three columns."""
 
 
 def environment() -> Environment:
@@ -35,14 +42,38 @@ def environment() -> Environment:
         "number": words.number,
         "listed": words.listed,
         "clean": clean,
+        "breaks": breaks,
     }
     made.globals |= {"counted": words.counted, "clock": words.clock}
     return made
 
 
+def picked(rows: list[Json], most: int, weight: Callable[[Json], Any]) -> list[Json]:
+    """The rows in their order, the `most` weightiest of them marked as `printed`."""
+    heaviest = sorted(range(len(rows)), key=lambda place: weight(rows[place]), reverse=True)[:most]
+    return [{**row, "printed": place in heaviest} for place, row in enumerate(rows)]
+
+
+def _rule_printed(report: Json, lines: list[str]) -> int:
+    """How many lines of the rule are printed: as many as the tables before them leave room for on the fourth page."""
+    rows = len(report["waivers"])
+    rows += sum(min(len(report[name]), PRINTED[name]) for name in ("breaches", "gaps", "timeline", "notifications"))
+    room = min(max(24, 240 - 5 * rows), 132)
+    for place, line in enumerate(lines):
+        room -= 1 + len(line) // RULE_COLUMN
+        if room < 0:
+            return place
+    return len(lines)
+
+
 def clean(text: str) -> str:
     """Text without the control characters that HTML forbids."""
     return "".join(sign for sign in text if sign in "\n\t" or ord(sign) >= 32)
+
+
+def breaks(query: str) -> Markup:
+    """A query that may break after its braces and commas rather than in the middle of a name."""
+    return Markup(re.sub(r"(?<=[{,])(?=\S)", "<wbr>", str(escape(query))))  # noqa: S704 - escaped here
 
 
 def render_html(report: Json) -> str:
@@ -52,12 +83,16 @@ def render_html(report: Json) -> str:
         report=report,
         verdict=report["verdict"],
         facts=facts(report),
+        basis=basis_of(report),
         strip=strip(report),
         exposure_chart=exposure_chart(report),
         objectives=[
             {**objective, "svg": objective_chart(report, objective, place), "shown": figures_of(objective)}
             for place, objective in enumerate(report["objectives"], 1)
         ],
+        waits=picked(report["waits"], PRINTED["waits"], lambda row: (row["kind"] == "hold", row["seconds"])),
+        gaps=picked(report["gaps"], PRINTED["gaps"], lambda row: (bool(row["reset_at"]), row["seconds"])),
         printed=PRINTED,
         rule_lines=lines,
+        rule_printed=_rule_printed(report, lines),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from watchdog.report import words
-from watchdog.report.facts import facts, figures_of
+from watchdog.report.facts import basis_of, facts, figures_of
 from watchdog.report.strip import strip
 
 Json = dict[str, Any]
@@ -36,6 +36,7 @@ def render_markdown(report: Json) -> str:
         report=report,
         verdict=report["verdict"],
         facts=facts(report),
+        basis=basis_of(report),
         strip=rows,
         strip_text=_fenced("\n".join(_row(row) for row in rows["rows"])),
         objectives=[{**objective, "shown": figures_of(objective)} for objective in report["objectives"]],

@@ -19,6 +19,7 @@ from watchdog.model import (
     Slice,
     SliceVerdict,
 )
+from watchdog.quantities import format_duration
 from watchdog.report.evidence import Evidence
 from watchdog.report.series import Axis, Slots, chart, gather
 from watchdog.report.words import lasted, share, stamp
@@ -146,8 +147,7 @@ def _queries(rollout: Rollout, objective: Objective) -> Json:
 
 
 def _asked(query: str, seconds: float, matcher: str) -> str:
-    duration = f"{seconds:.0f}s" if float(seconds).is_integer() else f"{seconds * 1000:.0f}ms"
-    return query.replace("$range", duration).replace("$cohort", matcher)
+    return query.replace("$range", format_duration(seconds)).replace("$cohort", matcher)
 
 
 def _counts(slots: Slots, axis: Axis) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,7 +48,7 @@ def _cell(item: Json, basis: str) -> Json:
         under, words = NONE, "exposure not read"
     else:
         more = exposure["highest"] > exposure["lowest"]
-        under = f"{round(exposure['lowest'], 1):g}{'+' if more else ''}"
+        under = f"{_down(exposure['lowest']):g}{'+' if more else ''}"
         words = f"exposure {exposure['lowest']:g} %" + (f" to {exposure['highest']:g} %" if more else "")
         words += " and the cohort" if exposure["cohort"] else ""
     title = f"{when(item['from'])} to {when(item['to'])} UTC: {item['verdict']}, {words}"
@@ -59,6 +60,11 @@ def _cell(item: Json, basis: str) -> Json:
         "counted": basis in item["windows"],
         "settled": item["final"],
     }
+
+
+def _down(value: float) -> float:
+    """Rounded down, to a tenth below ten: never more than there was."""
+    return float(math.floor(value)) if value >= 10 else math.floor(value * 10) / 10
 
 
 def _hour(seconds: int) -> str:

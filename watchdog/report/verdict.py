@@ -63,7 +63,8 @@ def verdict(evidence: Evidence, seven: Json, basis: Basis, exposure: Sequence[fl
         "signed_off": kind in ("signed_off", "interim"),
         "observation": observed,
         "basis": basis.name,
-        "notes": _notes(evidence, kind, seven),
+        "not_judged": _not_judged(seven),
+        "notes": _notes(evidence, kind),
     }
 
 
@@ -147,12 +148,15 @@ def _last(evidence: Evidence, kind: str) -> Transition | None:
     return next((item for item in reversed(evidence.transitions) if item.kind == kind), None)
 
 
-def _notes(evidence: Evidence, kind: str, seven: Json) -> list[str]:
+def _not_judged(seven: Json) -> str:
+    missing = ", ".join(item["name"] for item in seven["missing"])
+    return f"Not judged: {missing}" if missing else ""
+
+
+def _notes(evidence: Evidence, kind: str) -> list[str]:
     found = []
     if evidence.rollout.mode is Mode.OBSERVE:
         found.append("An observation: the flag was simulated, nothing was written to it and nobody was paged.")
-    if seven["missing"]:
-        found.append(f"Not judged: {listed([item['name'] for item in seven['missing']])}.")
     if kind == "interim":
         found.append(_until_final(evidence))
     found += [_recovery(evidence)] if kind == "rolled_back" else []

@@ -6,6 +6,8 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from watchdog.quantities import rfc3339
+
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 NONE = "\N{EM DASH}"
@@ -14,11 +16,7 @@ SPACE = "\N{NO-BREAK SPACE}"
 
 def stamp(at: float | None) -> str | None:
     """RFC 3339 in UTC, with milliseconds only where there are any; None stays None."""
-    if at is None:
-        return None
-    moment = datetime.fromtimestamp(round(at * 1000) / 1000, UTC)
-    text = moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
-    return text.replace("+00:00", "Z")
+    return None if at is None else rfc3339(at)
 
 
 def instant(text: str) -> float:

@@ -1,0 +1,67 @@
+"""The command line: one file a group of commands. Business stays below; here are words, tables and exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watchdog import __version__
+from watchdog.cli import configuration, flags, observation, operation, past
+from watchdog.cli.shared import say_error
+from watchdog.errors import ConfigError, SourceError, WatchdogError
+
+INVALID = 2
+UNREACHABLE = 4
+
+app = typer.Typer(
+    name="slo-watchdog",
+    help="Proves that a release keeps its SLOs, ramps its flag, takes it back on a breach, signs it off.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - the form typer wants
+    if wanted:
+        typer.echo(f"slo-watchdog {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    config: Annotated[Path | None, typer.Option("--config", help="watchdog.yaml (default: WATCHDOG_CONFIG)")] = None,
+    _: Annotated[  # noqa: FBT002 - the form typer wants
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Every command takes --config, before or after its name."""
+    ctx.obj = config
+
+
+configuration.add_to(app)
+observation.add_to(app)
+operation.add_to(app)
+past.add_to(app)
+app.add_typer(flags.app, name="flags")
+
+
+def main() -> None:
+    """The program: every expected error is one sentence on standard error and an exit status."""
+    try:
+        app()
+    except ConfigError as error:
+        for problem in error.problems:
+            say_error(str(problem))
+        sys.exit(INVALID)
+    except SourceError as error:
+        say_error(str(error))
+        sys.exit(INVALID if error.permanent else UNREACHABLE)
+    except WatchdogError as error:
+        say_error(str(error))
+        sys.exit(INVALID)

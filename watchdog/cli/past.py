@@ -1,0 +1,88 @@
+"""`replay`: the same engine over stored data."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from watchdog.cli.shared import AsJson, Config, instant, print_json, print_table, say_error, settings_of, source_of
+from watchdog.errors import ConfigError, Problem
+from watchdog.replay import Replay
+from watchdog.rolloutfile import load_rollout
+
+QUERY_TIMEOUT = 60.0
+"""A replay asks for days at once; it may wait longer for an answer than a tick."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(replay)
+
+
+def replay(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="the rollout's YAML")],
+    start: Annotated[str, typer.Option("--from", help="where it starts: 2026-11-15T00:00:00Z, or -7d")],
+    end: Annotated[str, typer.Option("--to", help="where it ends; a future end is cut to now")] = "now",
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="past the end of the rollout")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+    config: Config = None,
+) -> None:
+    """Would this rule have rolled back? Exit: 0 no breach, 1 breach, 2 invalid, 4 Prometheus unreachable.
+
+    Example: `slo-watchdog replay rollouts/checkout.yaml --from -7d --to now`.
+    """
+    settings = settings_of(ctx, config)
+    rollout = load_rollout(file, settings.facts())
+    first = math.floor(instant(start, "--from"))
+    last = math.floor(min(instant(end, "--to"), time.time() - rollout.delay))
+    if last <= first:
+        raise ConfigError([Problem("--to", "is not after --from (a future end is cut to now - delay)")])
+    run = Replay(rollout, first, last, keep_going)
+    with source_of(settings, judge_skew=False, timeout=QUERY_TIMEOUT) as source:
+        source.build_info()
+        _with_progress(run, source)
+    found = run.figures()
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    raise typer.Exit(1 if run.breaches else 0)
+
+
+def _with_progress(run: Replay, source: Any) -> None:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        run.run(source)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(f"replaying {run.rollout.name}", total=float(run.end - run.start))
+        run.run(source, lambda done, _total: bar.update(task, completed=float(done)))
+
+
+def _print(found: dict[str, Any]) -> None:
+    window = found["window"]
+    typer.echo(f"{found['rollout']} from {found['from']} to {found['to']}: {found['phase']}, {found['slots']} slots")
+    typer.echo(
+        f"window: {window['current']} of {window['required']} slices now, longest {window['longest']}, "
+        f"{len(window['resets'])} resets; interim {window['completed_at'] or 'not complete'}, "
+        f"final {window['final']['completed_at'] or 'not complete'}"
+    )
+    rows = []
+    for name, counts in found["evaluations"].items():
+        reasons = ", ".join(f"{reason} {count}" for reason, count in counts["reasons"].items())
+        rows.append([name, str(counts["pass"]), str(counts["fail"]), str(counts["unknown"]), reasons or "-"])
+    print_table(["objective", "pass", "fail", "unknown", "reasons"], rows)
+    for breach in found["breaches"]:
+        typer.echo(f"breach {breach['at']} {breach['objective']}: {breach['why']}")
+    for gap in found["gaps"][:20]:
+        typer.echo(f"gap {gap['from']} .. {gap['to']}: {gap['reason']}")
+    if len(found["gaps"]) > 20:
+        say_error(f"{len(found['gaps']) - 20} more gaps; --json lists all")

@@ -1,0 +1,343 @@
+"""The daemon: builds everything, schedules ticks, obeys signals, stops in reverse order. The wiring diagram."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from watchdog import __version__
+from watchdog.account import Account
+from watchdog.config import load_all, revealed
+from watchdog.errors import ConfigError, LedgerConflict, LedgerError, Refused
+from watchdog.flags import open_service
+from watchdog.flags.base import FlagService
+from watchdog.freeze import freeze
+from watchdog.journal import Journal, journal_path
+from watchdog.ledger import Ledger, StoredRollout, open_ledger
+from watchdog.metrics import Metrics
+from watchdog.model import Phase
+from watchdog.notifiers.base import Notifier
+from watchdog.notify import Sender
+from watchdog.prometheus import Prometheus
+from watchdog.rolloutfile import rollout_from_resolved
+from watchdog.schedule import SlotTrigger, offset
+from watchdog.settings import Settings
+from watchdog.tick import RolloutTick
+from watchdog.web import Server, create_app
+
+POLL = 1.0
+"""Seconds between looks for operator commands and unsent messages."""
+RESCAN = 30.0
+"""Seconds between looks for new rollout files."""
+MOST_WORKERS = 16
+ERRORS_TO_HOLD = 3
+STOP_WITHIN = 15.0
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Job:
+    """One rollout's place in the schedule."""
+
+    stored: StoredRollout
+    interval: int
+    tick: RolloutTick
+    source: Prometheus
+    errors: int = 0
+    ticked_at: float | None = None
+    known: dict[str, str] = field(default_factory=dict)
+
+
+class Daemon:
+    """Everything that runs. `start` it, wait for `stop_asked`, `stop` it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+        flags: FlagService | None = None,
+        notifiers: tuple[Notifier, ...] = (),
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.ledger: Ledger = open_ledger(settings.ledger)
+        self.journal = Journal(journal_path(settings.ledger))
+        self.flags = flags if flags is not None else open_service(settings.flags)
+        self.metrics = Metrics()
+        self.metrics.build(__version__)
+        self.metrics.set_leader(leader=True)
+        self.sender = Sender(self.ledger, notifiers, clock, self.metrics)
+        self.stop_asked = threading.Event()
+        self.started_at = clock()
+        self._jobs: dict[str, _Job] = {}
+        self._lock = threading.Lock()
+        self._said: dict[str, str] = {}
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(MOST_WORKERS)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone=UTC,
+        )
+        self._scheduler.add_listener(self._job_event, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        app = create_app(
+            ledger=self.ledger,
+            metrics=self.metrics,
+            token=revealed(settings.http.token),
+            clock=clock,
+            ready=self.ready,
+            wake=self.wake,
+        )
+        self.web = Server(app, settings.http.listen.host, settings.http.listen.port)
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Prepare the journal, take in the rollouts and start ticking. Raises ConfigError, LedgerError."""
+        self.journal.prepare()
+        self.scan(strict=True)
+        self._schedule_all()
+        now = datetime.now(UTC)
+        add = self._scheduler.add_job
+        add(self._look, "interval", seconds=POLL, id="commands", next_run_time=now + timedelta(seconds=POLL))
+        add(self._send, "interval", seconds=POLL, id="notify", next_run_time=now)
+        add(self.scan, "interval", seconds=RESCAN, id="files", next_run_time=now + timedelta(seconds=RESCAN))
+        self.web.start()
+        self._scheduler.start()
+        host = self.settings.http.listen.host
+        log.info("started", version=__version__, http=f"{host}:{self.web.port}", rollouts=sorted(self._jobs))
+
+    def stop(self) -> None:
+        """Stop in reverse order, each part bounded, each said by name."""
+        for name, end in (
+            ("scheduler", lambda: self._scheduler.shutdown(wait=True) if self._scheduler.running else None),
+            ("last messages", self._send),
+            ("web", lambda: self.web.stop(STOP_WITHIN)),
+            ("sources", self._close_sources),
+            ("ledger", self.ledger.close),
+        ):
+            begun = time.monotonic()
+            ender = threading.Thread(target=end, name=f"stop-{name}", daemon=True)
+            ender.start()
+            ender.join(STOP_WITHIN)
+            if ender.is_alive():
+                log.warning("not stopped in time, left behind", part=name, within_s=STOP_WITHIN)
+            else:
+                log.debug("stopped", part=name, seconds=round(time.monotonic() - begun, 3))
+        log.info("stopped")
+
+    def _close_sources(self) -> None:
+        for job in self._jobs.values():
+            job.source.close()
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether the ledger answers and every rollout's last tick is younger than three intervals."""
+        try:
+            self.ledger.ping()
+        except LedgerError as error:
+            return False, str(error)
+        now = self.clock()
+        for name, job in list(self._jobs.items()):
+            since = now - (job.ticked_at if job.ticked_at is not None else self.started_at)
+            if since > 3 * job.interval + self.settings.tick_deadline:
+                return False, f"rollout {name} has not ticked for {since:.0f} s, more than three intervals"
+        return True, "ready"
+
+    # --- rollouts -------------------------------------------------------------------------------------------------
+
+    def scan(self, *, strict: bool = False) -> None:
+        """Take in new rollout files as pending; say once what is wrong with a file or changed in it."""
+        problems = []
+        for path, loaded in load_all(self.settings):
+            if isinstance(loaded, ConfigError):
+                problems.extend(loaded.problems)
+                self._say_once(str(path), str(loaded), "a rollout file is wrong and is left out")
+                continue
+            try:
+                stored = self.ledger.rollout(loaded.name)
+                if stored is None:
+                    stored = self.ledger.add_rollout(loaded, file=str(path), engine=__version__, now=self.clock())
+                    log.info("seen", rollout=loaded.name, file=str(path))
+            except Refused as error:
+                log.warning("refused", rollout=loaded.name, why=str(error))
+                continue
+            if stored.sha256 != loaded.sha256:
+                why = f"{path} has changed since {stored.name} was first seen; the frozen rule stays in force"
+                self._say_once(stored.name, loaded.sha256, why)
+            self._schedule(stored)
+        if strict and problems:
+            raise ConfigError(problems)
+
+    def _say_once(self, key: str, what: str, why: str) -> None:
+        if self._said.get(key) != what:
+            self._said[key] = what
+            log.warning("ignored", what=key, why=why, problem=what)
+
+    def _schedule_all(self) -> None:
+        for stored in self.ledger.rollouts():
+            self._schedule(stored)
+
+    def _schedule(self, stored: StoredRollout, *, once: bool = False) -> None:
+        """Give a rollout its job, unless it has ended; `once` is for a command to one that has."""
+        with self._lock:
+            if stored.name in self._jobs:
+                return
+            if stored.phase in (Phase.SIGNED_OFF, Phase.STOPPED) and not once:
+                return
+            rollout = rollout_from_resolved(stored.resolved, stored.text)
+            source = self._source()
+            tick = RolloutTick(stored.name, self.ledger, source, self.flags, self.clock, self.journal)
+            self._jobs[stored.name] = _Job(stored, rollout.interval, tick, source)
+            trigger = SlotTrigger(rollout.interval, rollout.delay + offset(stored.name, rollout.interval))
+            self._scheduler.add_job(
+                self._run, trigger, args=[stored.name], id=stored.name, next_run_time=datetime.now(UTC)
+            )
+
+    def _source(self) -> Prometheus:
+        asked = self.settings.prometheus
+        verify: bool | str = str(asked.ca_file) if asked.ca_file is not None else True
+        cert = (str(asked.cert_file), str(asked.key_file)) if asked.cert_file and asked.key_file else None
+        return Prometheus(
+            asked.url,
+            timeout=asked.timeout,
+            headers={name: secret.get_secret_value() for name, secret in asked.headers.items()},
+            bearer_token=revealed(asked.bearer_token),
+            username=asked.username,
+            password=revealed(asked.password),
+            verify=verify,
+            cert=cert,
+        )
+
+    # --- jobs -----------------------------------------------------------------------------------------------------
+
+    def _run(self, name: str) -> None:
+        """One tick of one rollout: the one place where anything unexpected is caught, counted and held."""
+        job = self._jobs[name]
+        now = self.clock()
+        try:
+            ticked = job.tick.tick(now)
+        except LedgerConflict as error:
+            log.warning("tick", rollout=name, why=f"somebody else recorded first: {error}")
+            return
+        except LedgerError as error:
+            self.metrics.on_job_error(name, "ledger")
+            log.error("tick", rollout=name, why=str(error))
+            return
+        except Exception as error:  # noqa: BLE001 - the job wrapper
+            self._failed(job, name, error)
+            return
+        job.errors, job.ticked_at = 0, self.clock()
+        log.info("tick", rollout=name, why=ticked.sentence, seconds=round(self.clock() - now, 4))
+        self._after(job, name, ticked.again_in, ticked.reports)
+
+    def _failed(self, job: _Job, name: str, error: Exception) -> None:
+        job.errors += 1
+        job.tick.memory = None
+        self.metrics.on_job_error(name, "internal")
+        log.error("tick failed", rollout=name, times=job.errors, exc_info=error)
+        if job.errors == ERRORS_TO_HOLD:
+            why = f"{ERRORS_TO_HOLD} ticks in a row failed inside the watchdog: {type(error).__name__}: {error}"
+            try:
+                self.ledger.add_command(name, "hold", "watchdog", why, self.clock())
+            except LedgerError as also:
+                log.error("hold not recorded", rollout=name, why=str(also))
+
+    def _after(self, job: _Job, name: str, again_in: float | None, reports: tuple[str, ...]) -> None:
+        memory = job.tick.memory
+        for kind in reports:
+            try:
+                path = freeze(self.ledger, name, kind, self.settings.reports.dir, self.clock())
+                log.info("report", rollout=name, kind=kind, path=str(path))
+            except (LedgerError, OSError) as error:
+                log.error("report not written", rollout=name, kind=kind, why=str(error))
+        if memory is not None:
+            self._count(job, name)
+            if memory.control.phase in (Phase.SIGNED_OFF, Phase.STOPPED):
+                self._retire(name)
+                return
+        if again_in is not None:
+            self._wake_at(name, again_in)
+
+    def _count(self, job: _Job, name: str) -> None:
+        try:
+            stored = self.ledger.rollout(name)
+            if stored is not None:
+                evaluated = job.tick.evaluated
+                self.metrics.on_tick(
+                    name,
+                    Account(self.ledger, stored).status(),
+                    evaluated,
+                    job.tick.backfilled,
+                    stored.last_slot,
+                )
+            self.metrics.set_unsent(self.ledger.unsent_count(), self.ledger.oldest_unsent_age(self.clock()))
+        except LedgerError as error:
+            log.warning("metrics not updated", rollout=name, why=str(error))
+
+    def _retire(self, name: str) -> None:
+        """An ended rollout ticks no more; a command wakes it for one tick."""
+        with self._lock:
+            job = self._jobs.pop(name, None)
+        if job is not None:
+            job.source.close()
+        try:
+            self._scheduler.remove_job(name)
+        except JobLookupError:
+            log.debug("already gone", job=name)
+
+    def wake(self, name: str) -> None:
+        """Tick this rollout now: somebody gave a command."""
+        if name not in self._jobs:
+            stored = self.ledger.rollout(name)
+            if stored is not None:
+                self._schedule(stored, once=True)
+            return
+        self._wake_at(name, 0.0)
+
+    def _wake_at(self, name: str, seconds: float) -> None:
+        try:
+            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC) + timedelta(seconds=seconds))
+        except JobLookupError:
+            log.debug("no job to wake", job=name)
+
+    def _look(self) -> None:
+        """Commands given through the ledger, and rollouts added by another process."""
+        try:
+            pending = self.ledger.any_pending()
+            if not pending:
+                return
+            for stored in self.ledger.rollouts():
+                if stored.id in pending:
+                    self.wake(stored.name)
+        except LedgerError as error:
+            self._say_once("commands", str(error), "operator commands cannot be read")
+
+    def _send(self) -> None:
+        said = self.sender.send_due(self.clock())
+        if said:
+            log.debug("sent", messages=said)
+
+    def _job_event(self, event: JobExecutionEvent) -> None:
+        kinds = {EVENT_JOB_ERROR: "error", EVENT_JOB_MISSED: "missed", EVENT_JOB_MAX_INSTANCES: "overrun"}
+        self.metrics.on_job_error(event.job_id, kinds.get(event.code, "other"))
+
+
+def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises ConfigError or LedgerError when it cannot start."""
+    daemon = Daemon(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: daemon.stop_asked.set())
+    try:
+        daemon.start()
+        daemon.stop_asked.wait()
+    finally:
+        daemon.stop()

@@ -1,0 +1,111 @@
+"""One rollout in plain words: what was measured, what the watchdog did, and what a person must do (often: nothing)."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from watchdog.account import Account
+from watchdog.evaluate import describe_target, sentence
+from watchdog.model import Evaluation, Kind, Objective, Phase, Sequential
+from watchdog.observe import expressions
+from watchdog.quantities import format_duration, format_number, format_share, rfc3339
+from watchdog.recall import recall
+
+TREND = 3600
+"""Seconds over which a trend is told."""
+
+
+def explain(account: Account, prometheus_url: str, at: float | None) -> str:
+    """The explanation as text. `at` is a wall time, None for the newest slot. Raises LedgerError."""
+    stored, rollout = account.stored, account.rollout
+    last = stored.last_slot if stored.last_slot is not None else account.control.started_at or 0
+    slot = min(int(at) // rollout.interval * rollout.interval, last) if at is not None else last
+    lines = [f"{rollout.name} ({rollout.service} {rollout.version}) at {rfc3339(slot)}", ""]
+    columns: dict[str, list[Evaluation]] = {o.name: [] for o in rollout.objectives}
+    for name, evaluation in account.ledger.evaluations(stored.id, None, slot - TREND, slot):
+        columns[name].append(evaluation)
+    states = _detectors(account) if slot == last else {}
+    for objective in rollout.objectives:
+        lines += _objective(account, objective, columns[objective.name], slot, prometheus_url)
+        if objective.name in states:
+            lines.append(f"  detector: {states[objective.name]}")
+        lines.append("")
+    lines += ["What the watchdog did:"]
+    told = [t for t in account.ledger.transitions(stored.id) if at is None or t.at <= at]
+    lines += [f"  {rfc3339(t.at)} {t.why}" for t in told[-8:]] or ["  nothing yet"]
+    lines += ["", "What you need to do:", f"  {_to_do(account)}"]
+    return "\n".join(lines)
+
+
+def _objective(
+    account: Account, objective: Objective, column: list[Evaluation], slot: int, prometheus_url: str
+) -> list[str]:
+    newest = column[-1] if column and column[-1].at == slot else None
+    verdict = newest.verdict.value.upper() if newest is not None else "NOT JUDGED"
+    lines = [f"{objective.name}: {verdict}"]
+    lines.append(f"  found:  {sentence(objective, newest) if newest is not None else 'no evaluation at that time'}")
+    lines.append(f"  target: {describe_target(objective)}; a breach: {objective.on_breach.value}")
+    if len(column) > 1:
+        lines.append(f"  trend:  {_trend(objective, column)}")
+    for role, query in expressions(account.rollout, objective, objective.range).items():
+        lines.append(f"  {role + ':':<7} {query}")
+        if role != "fresh":
+            lines.append(f"          {link(prometheus_url, query, slot)}")
+    return lines
+
+
+def _trend(objective: Objective, column: list[Evaluation]) -> str:
+    numbers = [number for number in map(_number, column) if number is not None]
+    if len(numbers) < 2:
+        return f"{len(column)} slots, too few with a number"
+    half = len(numbers) // 2
+    before, after = sum(numbers[:half]) / half, sum(numbers[half:]) / (len(numbers) - half)
+    show = format_share if objective.kind is Kind.EVENT else format_number
+    failed = sum(1 for e in column if e.verdict.value == "fail")
+    span = format_duration(column[-1].at - column[0].at)
+    return f"mean {show(before)} then {show(after)} over {span}; {failed} of {len(column)} slots failed"
+
+
+def _number(evaluation: Evaluation) -> float | None:
+    if evaluation.bad is not None and evaluation.total:
+        return evaluation.bad / evaluation.total
+    return evaluation.value
+
+
+def _detectors(account: Account) -> dict[str, str]:
+    """Each detector's statistic against its threshold, as of the newest slot."""
+    watch = recall(account.ledger, account.stored.name).watch
+    if watch is None:
+        return {}
+    found = {}
+    for objective in account.rollout.objectives:
+        track, tuning = watch.tracks[objective.name], watch.tunings[objective.name]
+        if isinstance(objective.detector, Sequential):
+            words = f"{format_number(track.detector.statistic)} of {format_number(tuning.threshold)} needed"
+        else:
+            fails = sum(failed for _, failed in track.detector.known)
+            words = f"{fails} failing steps among the last {objective.detector.of}, {objective.detector.fails} needed"
+        state = "breach open" if track.open is not None else ("blind" if track.blind else "armed")
+        found[objective.name] = f"{objective.detector.name}, {state}: {words}"
+    return found
+
+
+def link(prometheus_url: str, query: str, at: int) -> str:
+    """A graph of the query in Prometheus' own page, one hour up to that time."""
+    end = quote(rfc3339(at).replace("T", " ").removesuffix("Z"))
+    return f"{prometheus_url.rstrip('/')}/graph?g0.expr={quote(query)}&g0.tab=0&g0.range_input=1h&g0.end_input={end}"
+
+
+def _to_do(account: Account) -> str:
+    control = account.control
+    if control.hold is not None:
+        return f"it is held ({control.hold.why}): look, then `slo-watchdog resume {account.rollout.name} --reason ...`"
+    if control.phase is Phase.ROLLING_BACK:
+        return f"flag {account.rollout.flag} is not confirmed off: turn it off by hand if this lasts a minute"
+    if control.phase is Phase.ROLLED_BACK:
+        return "nothing at once: the flag is off. Find the cause, then start a new rollout under a new name"
+    if control.phase is Phase.PENDING:
+        return "; ".join(control.waiting) or f"start it: `slo-watchdog start {account.stored.file}`"
+    if control.waiting:
+        return f"nothing: it waits by itself for: {'; '.join(control.waiting)}"
+    return "nothing"
