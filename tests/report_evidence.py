@@ -131,7 +131,12 @@ def objectives() -> tuple[Objective, ...]:
             value='max(checkout_queue_oldest_age_seconds{job="checkout-worker"})',
         ),
         Objective(
-            "flag_ramp", Kind.INTERNAL, Target(Comparison.AT_MOST, 0.0), Confirm(60), OnBreach.PAGE, internal="flag_ramp"
+            "flag_ramp",
+            Kind.INTERNAL,
+            Target(Comparison.AT_MOST, 0.0),
+            Confirm(60),
+            OnBreach.PAGE,
+            internal="flag_ramp",
         ),
     )
 
@@ -140,7 +145,9 @@ def rule_text(own: tuple[Objective, ...]) -> str:
     lines = []
     for o in own:
         lines.append(f"  - name: {o.name}")
-        lines += [f"    {key}: {value}" for key, value in (("bad", o.bad), ("total", o.total), ("value", o.value)) if value]
+        lines += [
+            f"    {key}: {value}" for key, value in (("bad", o.bad), ("total", o.total), ("value", o.value)) if value
+        ]
         if o.internal:
             lines.append(f"    internal: {o.internal}")
         else:
@@ -159,7 +166,9 @@ def rollout(mode: Mode = Mode.ACT) -> Rollout:
         flag="new-checkout",
         objectives=own,
         window=WindowRule(),
-        ramp=Ramp("progressive", 0.0, 100.0, tuple(PlanStep(Exposure(100 * k / 168), HOUR) for k in range(1, 169)), 604800),
+        ramp=Ramp(
+            "progressive", 0.0, 100.0, tuple(PlanStep(Exposure(100 * k / 168), HOUR) for k in range(1, 169)), 604800
+        ),
         rollback=RollbackRule(),
         mode=mode,
         waive={"pooled_exposure": "error_rate has no variant label on the edge proxy; agreed with A. Okafor, CHG-4411"},
@@ -195,14 +204,19 @@ class Scene:
         self.completed: dict[str, int | None] = {"interim": None, "final": None}
         self.open_hold, self.waiting = False, False
         self.windows = Windows(self.rollout)
-        self._note(START + 0.4, "start", "started by release-bot: deploy 2.14.0 is live at 0 %", Phase.PENDING, Phase.RAMPING)
+        self._note(
+            START + 0.4, "start", "started by release-bot: deploy 2.14.0 is live at 0 %", Phase.PENDING, Phase.RAMPING
+        )
         self._expose(START + 0.4, 0.0)
         for slot in range(1, int(self.hours * 3600 / SLOT) + 1):
             self._slot(START + slot * SLOT)
-            if self.rolled_back or self.completed["final"]:
+            over = self.rolled_back is not None and START + slot * SLOT > self.rolled_back.detected_at + 2400
+            if over or self.completed["final"]:
                 break
 
-    def _note(self, at: float, kind: str, why: str, source: Phase, target: Phase | None = None, by: str = "watchdog") -> None:
+    def _note(
+        self, at: float, kind: str, why: str, source: Phase, target: Phase | None = None, by: str = "watchdog"
+    ) -> None:
         self.transitions.append(Transition(at, kind, source, target or source, why, by))
 
     @property
@@ -259,18 +273,24 @@ class Scene:
             newest = self.evaluations[objective.name][-10:]
             bad_run = len(newest) == 10 and all(item.verdict is Verdict.FAIL for item in newest)
             known = any(f.breach.objective == objective.name and f.breach.closed_at is None for f in self.breaches)
-            if not bad_run or known:
+            if not bad_run or known or self.rolled_back:
                 if known and newest[-1].verdict is Verdict.PASS:
-                    self.breaches[-1] = replace(self.breaches[-1], breach=replace(self.breaches[-1].breach, closed_at=at + 300))
+                    self.breaches[-1] = replace(
+                        self.breaches[-1], breach=replace(self.breaches[-1].breach, closed_at=at + 300)
+                    )
                 continue
             last = newest[-1]
             why = f"{objective.name} {100 * (last.bad or 0) / (last.total or 1):.3g}% bad ({last.bad or 0:.0f} of {last.total or 0:.0f})"
             threshold = 1 / self.rollout.alpha
-            breach = Breach(objective.name, at, objective.detector.name, 2.3 * threshold, threshold, last.bad, last.total, None, why)
+            breach = Breach(
+                objective.name, at, objective.detector.name, 2.3 * threshold, threshold, last.bad, last.total, None, why
+            )
             stamps = None
             self._note(at + 30.9, "breach", f"breach: {why}", self.phase)
             if objective.on_breach is OnBreach.ROLLBACK:
-                stamps = Rollback(f"breach of {objective.name}", at + 30.6, at + 30.9, at + 31.2, at + 32.1, at + 1110.0)
+                stamps = Rollback(
+                    f"breach of {objective.name}", at + 30.6, at + 30.9, at + 31.2, at + 32.1, at + 1110.0
+                )
                 self.rolled_back = stamps
                 self._note(at + 30.9, "rollback", f"rollback: {why}", self.phase, Phase.ROLLING_BACK)
                 self._expose(at + 31.2, 0.0)
@@ -286,9 +306,15 @@ class Scene:
         hour = (at - START) / 3600
         held = next((h for h in self.holds if h[0] <= hour < h[1]), None)
         if held and not self.open_hold:
-            self._note(at + 31.0, "hold", f"held: {held[4]}", self.phase, by=held[3])
+            self._note(at + 31.0, "hold", f"held (operator) by {held[3]}: {held[4]}", self.phase, by=held[3])
         elif self.open_hold and not held:
-            self._note(at + 12.5, "resume", "looked at with the payments team, provider incident is over", self.phase, by="m.ruiz")
+            self._note(
+                at + 12.5,
+                "resume",
+                "looked at with the payments team, provider incident is over",
+                self.phase,
+                by="m.ruiz",
+            )
         self.open_hold = held is not None
 
     def _ramp(self, at: int) -> None:
@@ -305,7 +331,9 @@ class Scene:
         self.waiting, self.step, self.step_at = False, self.step + 1, at
         percent = 100 * self.step / 168
         target = Phase.SOAKING if self.step == 168 else Phase.RAMPING
-        self._note(at + 30.3, "step", f"step {self.step} of 168: {self.percent:.3g}% -> {percent:.3g}%", Phase.RAMPING, target)
+        self._note(
+            at + 30.3, "step", f"step {self.step} of 168: {self.percent:.3g}% -> {percent:.3g}%", Phase.RAMPING, target
+        )
         self._expose(at + 30.5, percent)
 
     def _passing(self, objective: Objective) -> bool:
@@ -333,7 +361,14 @@ class Scene:
                 pooled = Measurement(
                     end, bad=sum(i.bad or 0 for i in known) * scale, total=sum(i.total or 0 for i in known) * scale
                 )
-            breach = next((f.breach for f in self.breaches if f.breach.objective == objective.name and end - HOUR < f.breach.at <= end), None)
+            breach = next(
+                (
+                    f.breach
+                    for f in self.breaches
+                    if f.breach.objective == objective.name and end - HOUR < f.breach.at <= end
+                ),
+                None,
+            )
             found.append(judge(objective, looked, pooled, breach))
         inside = [e for at, kind, e in self.exposures if kind == ACTUAL and end - HOUR < at <= end]
         exposure = None if inside else Exposure(self.percent)
@@ -347,7 +382,13 @@ class Scene:
                 if name == "interim":
                     self._note(done + 901, "interim", "interim sign-off: 48 good slices in a row", self.phase)
                 else:
-                    self._note(done + 901, "signed_off", "final sign-off: 48 good slices at 100 %", self.phase, Phase.SIGNED_OFF)
+                    self._note(
+                        done + 901,
+                        "signed_off",
+                        "final sign-off: 48 good slices at 100 %",
+                        self.phase,
+                        Phase.SIGNED_OFF,
+                    )
 
     def evidence(self) -> Evidence:
         last = self.evaluations["error_rate"][-1].at
@@ -358,7 +399,13 @@ class Scene:
         exposures.sort(key=lambda item: item[0])
         status, figures = self._status(last), self._figures(last)
         pages = [
-            Notification(t.kind, f"checkout-2.14.0/{t.kind}/{t.at:.0f}", Severity.CRITICAL if t.kind == "rollback" else Severity.WARNING, t.why, t.at)
+            Notification(
+                t.kind,
+                f"checkout-2.14.0/{t.kind}/{t.at:.0f}",
+                Severity.CRITICAL if t.kind == "rollback" else Severity.WARNING,
+                t.why,
+                t.at,
+            )
             for t in self.transitions
             if t.kind in ("rollback", "hold", "breach", "interim", "signed_off", "recovered")
         ]
@@ -366,7 +413,7 @@ class Scene:
             rollout=self.rollout,
             phase=self.phase,
             started_at=START + 0.4,
-            as_of=self.transitions[-1].at + 5 if self.phase.terminal else last + 30.0,
+            as_of=max(self.transitions[-1].at, last) + 30.0,
             engine="slo-watchdog 0.1.0",
             status=status,
             figures=figures,
@@ -407,12 +454,23 @@ class Scene:
             "version": "2.14.0",
             "mode": self.mode.value,
             "phase": self.phase.value,
-            "hold": {"cause": "operator", "by": hold.by, "since": iso(hold.at), "why": hold.why} if holding and hold else None,
+            "hold": {"cause": "operator", "by": hold.by, "since": iso(hold.at), "why": hold.why}
+            if holding and hold
+            else None,
             "waiting": ["error_rate is fail"] if self.waiting else [],
             "exposure": {"desired": self.percent, "actual": self.percent},
             "window": self._window(self.windows.interim.window, self.windows.final.window),
             "objectives": [
-                {"name": name, "verdict": e[-1].verdict.value, "reason": e[-1].reason, "value": e[-1].value, "bad": e[-1].bad, "total": e[-1].total, "at": iso(e[-1].at), "why": e[-1].detail}
+                {
+                    "name": name,
+                    "verdict": e[-1].verdict.value,
+                    "reason": e[-1].reason,
+                    "value": e[-1].value,
+                    "bad": e[-1].bad,
+                    "total": e[-1].total,
+                    "at": iso(e[-1].at),
+                    "why": e[-1].detail,
+                }
                 for name, e in self.evaluations.items()
             ],
             "rollback": None,
@@ -442,7 +500,9 @@ class Scene:
             "phase": self.phase.value,
             "slots": (last - START) // SLOT,
             "evaluations": counts,
-            "breaches": [{"objective": f.breach.objective, "at": iso(f.breach.at), "why": f.breach.why} for f in self.breaches],
+            "breaches": [
+                {"objective": f.breach.objective, "at": iso(f.breach.at), "why": f.breach.why} for f in self.breaches
+            ],
             "window": self._window(self.windows.interim.window, self.windows.final.window),
             "gaps": [{"from": iso(a), "to": iso(b), "reason": r} for a, b, r in sorted(gaps)],
             "exposure": [{"at": iso(at), "percent": e.percent} for at, kind, e in self.exposures if kind == ACTUAL],

@@ -133,8 +133,8 @@ def test_metrics_carry_the_variant_and_exist_before_the_first_failure(shop: Runn
     assert shop.metric('http_requests_total{code="200",variant="off"}') == 1
     assert shop.metric('http_request_duration_seconds_bucket{le="0.2",variant="off"}') == 1
     assert shop.metric('http_request_duration_seconds_count{variant="on"}') == 0
-    assert within(2, lambda: shop.metric('ci_tests_total{result="passed"}') > 0)
-    assert shop.metric('ci_tests_total{result="failed"}') == 0
+    assert within(2, lambda: shop.metric('smoke_tests_total{result="passed"}') > 0)
+    assert shop.metric('smoke_tests_total{result="failed"}') == 0
 
 
 def test_sigterm_ends_it_with_status_0_even_with_a_connection_open(shop: Running) -> None:

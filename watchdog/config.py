@@ -75,7 +75,8 @@ class _Loader:
         for place in _secrets(Settings):
             self._secret_file(raw, place)
         known = _names(Settings)
-        for key in raw.keys() - known.keys():  # not left to Settings: it would take `_env_file` for its own argument
+        # Not left to Settings, which would take `_env_file` for an argument of its own.
+        for key in sorted(raw.keys() - known.keys()):
             self.problems.append(Problem(self._place((key,)), unknown("key", key, known)))
         try:
             settings = Settings(**{key: value for key, value in raw.items() if key in known})

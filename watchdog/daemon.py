@@ -230,7 +230,7 @@ class Daemon:
             return
         except LedgerError as error:
             self.metrics.on_job_error(name, "ledger")
-            log.error("tick", rollout=name, why=str(error))
+            log.warning("tick", rollout=name, why=str(error))
             return
         except Exception as error:  # noqa: BLE001 - the job wrapper
             self._failed(job, name, error)
@@ -249,7 +249,7 @@ class Daemon:
             try:
                 self.ledger.add_command(name, "hold", "watchdog", why, self.clock())
             except LedgerError as also:
-                log.error("hold not recorded", rollout=name, why=str(also))
+                log.warning("hold not recorded", rollout=name, why=str(also))
 
     def _after(self, job: _Job, name: str, again_in: float | None, reports: tuple[str, ...]) -> None:
         memory = job.tick.memory
@@ -258,7 +258,7 @@ class Daemon:
                 path = freeze(self.ledger, name, kind, self.settings.reports.dir, self.clock())
                 log.info("report", rollout=name, kind=kind, path=str(path))
             except (LedgerError, OSError) as error:
-                log.error("report not written", rollout=name, kind=kind, why=str(error))
+                log.warning("report not written", rollout=name, kind=kind, why=str(error))
         if memory is not None:
             self._count(job, name)
             if memory.control.phase in (Phase.SIGNED_OFF, Phase.STOPPED):

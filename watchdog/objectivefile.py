@@ -168,12 +168,28 @@ def _measured(
     section: Section, kind: Kind, name: str, on_breach: OnBreach | None, around: Surroundings
 ) -> Objective | None:
     event = kind is Kind.EVENT
-    queries = {key: section.take(key, _query, "") for key in (("bad", "total") if event else ("value",))}
+    queries: dict[str, Any] = {
+        key: section.take(key, _query, "") for key in (("bad", "total") if event else ("value",))
+    }
     split = _cohorts(section, queries, around)
     if not event:
         _refuse(section, EVENTS_ONLY, "a value objective (it counts no events)")
     target, allowed = _share_target(section) if event else (_value_target(section), ONE)
     detector = read_detector(section, allowed, around) if event else read_confirm(section, around)
+    options = queries | _options(section, split=split)
+    fewest = float(3 / allowed) if event and allowed else 1.0
+    if event:
+        options["min_events"] = section.take("min_events", positive_number, 1.0)
+        options["min_slice_events"] = section.take("min_slice_events", positive_number, fewest)
+        options["pool_window"] = section.take("pool", word("slice", "window"), "slice") == "window"
+        options["allowed"] = float(allowed)
+    if target is None:
+        return None
+    return Objective(name, kind, target, detector, on_breach or OnBreach.ROLLBACK, **options)
+
+
+def _options(section: Section, *, split: bool) -> dict[str, Any]:
+    """What event and value objectives have in common."""
     silence_fails = section.take("no_data", word("unknown", "fail"), "unknown") == "fail"
     if silence_fails and split:
         section.problem("no_data", "is fail in a query with $cohort, where silence means that nobody is in the cohort")
@@ -181,35 +197,14 @@ def _measured(
         section.problem("present", "is only asked with no_data: fail; write that too, or remove it")
     if section.has("max_age") and not section.has("fresh"):
         section.problem("max_age", "needs fresh: the PromQL for the newest sample's time; write it, or remove this")
-    slot_range = section.take("range", positive_duration, 300.0)
-    min_events = section.take("min_events", positive_number, 1.0)
-    fewest = float(3 / allowed) if event and allowed else 1.0
-    min_slice_events = section.take("min_slice_events", positive_number, fewest) if event else 0.0
-    pool_window = section.take("pool", word("slice", "window"), "slice") == "window"
-    outside = section.take("outside", flag, False)  # noqa: FBT003
-    present = section.take("present", _plain_query, "count(up)")
-    fresh: str | None = section.take("fresh", _plain_query, "") or None
-    max_age = section.take("max_age", positive_duration, 120.0)
-    if target is None or detector is None:
-        return None
-    return Objective(
-        name,
-        kind,
-        target,
-        detector,
-        on_breach or OnBreach.ROLLBACK,
-        **queries,
-        allowed=float(allowed) if event else 0.0,
-        range=slot_range,
-        min_events=min_events,
-        min_slice_events=min_slice_events,
-        pool_window=pool_window,
-        silence_fails=silence_fails,
-        present=present,
-        outside=outside,
-        fresh=fresh,
-        max_age=max_age,
-    )
+    return {
+        "range": section.take("range", positive_duration, 300.0),
+        "silence_fails": silence_fails,
+        "present": section.take("present", _plain_query, "count(up)"),
+        "outside": section.take("outside", flag, False),  # noqa: FBT003
+        "fresh": section.take("fresh", _plain_query, "") or None,
+        "max_age": section.take("max_age", positive_duration, 120.0),
+    }
 
 
 def _query(found: Any) -> str:

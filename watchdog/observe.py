@@ -203,7 +203,7 @@ def slots(
     internal: Callable[[int], dict[str, Evaluation]],
     excused: Callable[[int], frozenset[str]] | None = None,
 ) -> Iterator[Slot]:
-    """The slots in (after, until], oldest first, ready to be folded. `internal` judges the watchdog's own objectives."""
+    """The slots in (after, until], oldest first, ready to be folded; `internal` judges our own objectives."""
     evaluated = {
         name: {m.at: evaluate(rollout.objective(name), m) for m in measured} for name, measured in facts.slots.items()
     }

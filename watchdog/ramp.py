@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from watchdog.model import Exposure, PlanStep, Ramp
 
 FINEST = 3
@@ -31,12 +33,16 @@ def above(one: Exposure, other: Exposure, step: float) -> bool:
 
 def next_step(ramp: Ramp, exposure: Exposure) -> PlanStep | None:
     """The first planned step above what is exposed now; None at the plan's end."""
-    for step in ramp.steps:
-        if step.exposure.percent > exposure.percent:
-            return step
-        if step.exposure.percent == exposure.percent and step.exposure.cohort and not exposure.cohort:
+    steps, percent = ramp.steps, exposure.percent
+    at = bisect_left(steps, percent, key=_percent)
+    for step in steps[at:]:
+        if step.exposure.percent > percent or (step.exposure.cohort and not exposure.cohort):
             return step
     return None
+
+
+def _percent(step: PlanStep) -> float:
+    return step.exposure.percent
 
 
 def planned(ramp: Ramp, elapsed: float) -> Exposure:

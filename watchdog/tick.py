@@ -7,46 +7,29 @@ recorded is carried in memory and in the emergency journal until the ledger is b
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from watchdog.control import Control
 from watchdog.decide import Decision, Seen, decide, settle
 from watchdog.errors import FlagServiceError, LedgerConflict, LedgerError
 from watchdog.flags.base import Change, FlagService
+from watchdog.gather import Batch, Gather, Look
 from watchdog.journal import Journal
 from watchdog.ledger import BreachFact, ExposureFact, Ledger, ReadingFact, Record
 from watchdog.model import (
     Breach,
     Command,
-    Evaluation,
     FlagReading,
-    Kind,
-    Measurement,
     Notification,
     Phase,
-    Reason,
     Severity,
     Transition,
-    Verdict,
 )
-from watchdog.observe import Ask, Facts, Source, asks, observe, slots
-from watchdog.ramp import same
-from watchdog.reask import Key, again, forget, unsettled
-from watchdog.recall import (
-    Recalled,
-    begin,
-    checkpoint_text,
-    excused,
-    is_unanswered,
-    newest_due,
-    recall,
-    refold,
-    simulated,
-)
-from watchdog.watch import Found
+from watchdog.observe import Source
+from watchdog.reask import unsettled
+from watchdog.recall import Recalled, begin, recall, simulated
+from watchdog.rows import as_record, exposure_facts
 
-BATCH = 2_000
-"""Slots back-filled in one tick: about 17 hours at 30 s; the next tick follows at once."""
 AGAIN_SOON = 2.0
 """Seconds until the next try when the flag could not be written."""
 ENGINE = "slo-watchdog"
@@ -60,20 +43,6 @@ class Ticked:
     again_in: float | None = None
     reports: tuple[str, ...] = ()
     phase: Phase = Phase.PENDING
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one tick measured and folded."""
-
-    found: list[Found] = field(default_factory=list)
-    facts: Facts = field(default_factory=Facts)
-    changed: dict[Key, Measurement] = field(default_factory=dict)
-    opened: list[tuple[Breach, bool]] = field(default_factory=list)
-    closed: list[Breach] = field(default_factory=list)
-    unconfirmed: list[BreachFact] = field(default_factory=list)
-    checkpoint: tuple[int, str] | None = None
-    behind: bool = False
 
 
 class RolloutTick:
@@ -99,8 +68,7 @@ class RolloutTick:
         """Breaches whose decision could not be recorded: decided again next time."""
         self._backlog: list[Record] = []
         """Facts that the ledger did not take: recorded with the next tick that it takes."""
-        self._recovered: frozenset[str] = frozenset()
-        self._reading: ReadingFact | None = None
+        self._gather = Gather(ledger, source, flags)
         self.evaluated: list[tuple[str, str, str]] = []
         """The last tick's verdicts as (objective, verdict, reason), for the metrics."""
         self.backfilled = 0
@@ -109,11 +77,11 @@ class RolloutTick:
     def tick(self, now: float) -> Ticked:
         """One tick at wall time `now`. Raises LedgerError only when there is nothing in memory to go on with."""
         memory = self._recall()
-        reading, error = self._read(memory)
+        look = self._read(memory)
         commands = self._commands(memory)
-        batch = self._observe(memory, now, reading, error)
+        batch = self._gather.gather(memory, now, look)
         self._account_for(memory, now, batch)
-        seen = self._seen(memory, now, batch, reading, error, commands)
+        seen = self._seen(memory, now, batch, look, commands)
         decision = decide(memory.rollout, memory.control, seen)
         return self._carry_out(memory, now, batch, seen, decision)
 
@@ -122,15 +90,15 @@ class RolloutTick:
     def _recall(self) -> Recalled:
         if self.memory is None:
             self.memory = recall(self.ledger, self.name)
-            self._reading = self.ledger.latest_reading(self.memory.stored.id)
+            self._gather.last_reading = self.ledger.latest_reading(self.memory.stored.id)
             self._replay_journal(self.memory)
         return self.memory
 
-    def _read(self, memory: Recalled) -> tuple[FlagReading | None, str]:
+    def _read(self, memory: Recalled) -> Look:
         try:
-            return self.flags.read(memory.rollout.flag), ""
+            return Look(self.flags.read(memory.rollout.flag))
         except FlagServiceError as error:
-            return None, str(error)
+            return Look(None, str(error))
 
     def _commands(self, memory: Recalled) -> tuple[Command, ...]:
         try:
@@ -138,141 +106,7 @@ class RolloutTick:
         except LedgerError:
             return ()  # they are rows: they wait for the ledger to come back
 
-    def _observe(self, memory: Recalled, now: float, reading: FlagReading | None, error: str) -> _Batch:
-        batch = _Batch()
-        watch, rollout = memory.watch, memory.rollout
-        if watch is None or not self._watching(memory, now):
-            return batch
-        due = newest_due(rollout, now)
-        until = min(due, watch.at + BATCH * rollout.interval)
-        until = until // rollout.interval * rollout.interval
-        batch.behind = until < due
-        repeated = again(rollout, memory.unanswered, now, watch.at, self._recovered)
-        wanted = asks(rollout, watch.at, until)
-        batch.facts = observe(rollout, self.source, wanted, rollout.tick_deadline)
-        if repeated.asks:
-            self._ask_again(memory, now, batch, list(repeated.asks), repeated.wanted)
-        if batch.changed:
-            self._refold(memory, batch)
-        self._fold(memory, now, batch, until, reading, error)
-        return batch
-
-    def _watching(self, memory: Recalled, now: float) -> bool:
-        """Whether slots are still evaluated: while active, and while the effect of a rollback is watched."""
-        control = memory.control
-        if control.phase.active:
-            return True
-        rollback = control.rollback
-        if control.phase is Phase.ROLLED_BACK and rollback is not None and rollback.confirmed_at is not None:
-            return now <= rollback.confirmed_at + memory.rollout.rollback.verify + 2 * memory.rollout.interval
-        return False
-
-    def _ask_again(
-        self, memory: Recalled, now: float, batch: _Batch, repeated: list[Ask], wanted: frozenset[Key]
-    ) -> None:
-        facts = observe(memory.rollout, self.source, repeated, memory.rollout.tick_deadline)
-        for grid in ("slot", "step", "slice"):
-            for name, measured in facts.of(grid).items():
-                for measurement in measured:
-                    key = (grid, name, measurement.at)
-                    if key not in wanted:
-                        continue
-                    if is_unanswered(measurement):
-                        memory.unanswered[key] = now
-                    else:
-                        batch.changed[key] = measurement
-                        del memory.unanswered[key]
-
-    def _refold(self, memory: Recalled, batch: _Batch) -> None:
-        """Settled data came in: fold again from the checkpoint before it."""
-        watch = memory.watch
-        if watch is None:
-            return
-        earliest = min(at for _, _, at in batch.changed)
-        start = earliest // memory.rollout.window.slice * memory.rollout.window.slice
-        seen_again: set[tuple[str, int]] = set()
-        for found in refold(self.ledger, memory, earliest, batch.changed):
-            batch.found.append(found)
-            for breach in found.opened:
-                seen_again.add((breach.objective, breach.at))
-                if (breach.objective, breach.at) not in memory.known_breaches:
-                    batch.opened.append((breach, True))
-            batch.closed.extend(found.closed)
-        for key, fact in memory.known_breaches.items():
-            if start < key[1] <= watch.at and key not in seen_again and not fact.unconfirmed:
-                batch.unconfirmed.append(replace(fact, unconfirmed=True))
-
-    def _fold(
-        self, memory: Recalled, now: float, batch: _Batch, until: int, reading: FlagReading | None, error: str
-    ) -> None:
-        watch, rollout = memory.watch, memory.rollout
-        if watch is None:
-            return
-        internals = [o for o in rollout.objectives if o.kind is Kind.INTERNAL]
-        newest = newest_due(rollout, now)
-
-        def internal(at: int) -> dict[str, Evaluation]:
-            own = self._flag_ramp(memory, now, at, reading, error, live=at == newest)
-            return {o.name: own for o in internals}
-
-        def excuse(at: int) -> frozenset[str]:
-            return excused(internal(at), internals)
-
-        self._remember_unanswered(memory, now, batch)
-        first = watch.at
-        for slot in slots(rollout, batch.facts, first, until, internal, excuse):
-            settled = not unsettled(rollout, memory.unanswered, now, slot.at - rollout.window.slice, slot.at)
-            found = watch.fold(slot, memory.timeline.over, settled=settled)
-            late = now - (slot.at + rollout.delay) > rollout.live_within
-            batch.found.append(found)
-            batch.opened.extend((breach, late) for breach in found.opened)
-            batch.closed.extend(found.closed)
-            if slot.at % rollout.window.slice == 0:
-                batch.checkpoint = (slot.at, checkpoint_text(watch.checkpoint()))
-        forget(rollout, memory.unanswered, watch.at)
-
-    def _remember_unanswered(self, memory: Recalled, now: float, batch: _Batch) -> None:
-        answered: set[str] = set()
-        missing = {name for _, name, _ in memory.unanswered}
-        for grid in ("slot", "step", "slice"):
-            for name, measured in batch.facts.of(grid).items():
-                for measurement in measured:
-                    if is_unanswered(measurement):
-                        memory.unanswered[(grid, name, measurement.at)] = now
-                    elif grid == "slot":
-                        answered.add(name)
-        last_known = {name for name in answered if name in missing}
-        self._recovered = frozenset(last_known)
-
-    def _flag_ramp(
-        self, memory: Recalled, now: float, at: int, reading: FlagReading | None, error: str, *, live: bool
-    ) -> Evaluation:
-        """Whether the flag read what was desired at this slot; 0 is no deviation, else percent points."""
-        control, step = memory.control, self.flags.capabilities.smallest_step
-        if simulated(memory.rollout):
-            return Evaluation(at, Verdict.PASS, value=0.0)
-        if not live:
-            before = self._reading
-            agree = (
-                reading is not None
-                and before is not None
-                and before.exposure is not None
-                and same(before.exposure, reading.exposure, step)
-                and before.version == reading.version
-            )
-            if not agree or reading is None:
-                return Evaluation(at, Verdict.UNKNOWN, Reason.NO_DATA, detail="nobody read the flag at that time")
-        if reading is None:
-            return Evaluation(at, Verdict.UNKNOWN, Reason.UNREACHABLE, detail=error)
-        if same(reading.exposure, control.desired, step):
-            return Evaluation(at, Verdict.PASS, value=0.0)
-        if control.written_at is not None and now - control.written_at <= memory.rollout.propagation:
-            return Evaluation(at, Verdict.PASS, value=0.0, detail="the newest change is still propagating")
-        away = abs(reading.exposure.percent - control.desired.percent) or 100.0
-        detail = f"the flag reads {reading.exposure}, desired is {control.desired}"
-        return Evaluation(at, Verdict.FAIL, value=away, detail=detail)
-
-    def _account_for(self, memory: Recalled, now: float, batch: _Batch) -> None:
+    def _account_for(self, memory: Recalled, now: float, batch: Batch) -> None:
         rollout = memory.rollout
         self.evaluated = [
             (name, e.verdict.value, e.reason.value if e.reason is not None else "")
@@ -284,15 +118,7 @@ class RolloutTick:
 
     # --- decide -------------------------------------------------------------------------------------------------
 
-    def _seen(
-        self,
-        memory: Recalled,
-        now: float,
-        batch: _Batch,
-        reading: FlagReading | None,
-        error: str,
-        commands: tuple[Command, ...],
-    ) -> Seen:
+    def _seen(self, memory: Recalled, now: float, batch: Batch, look: Look, commands: tuple[Command, ...]) -> Seen:
         watch, rollout = memory.watch, memory.rollout
         if watch is None:
             watch = begin(rollout, memory.control)
@@ -313,8 +139,8 @@ class RolloutTick:
             open_objectives=watch.open_objectives(),
             unsettled=pending,
             unknown_since=watch.unknown_since(),
-            reading=FlagReading(memory.control.desired) if simulated(rollout) else reading,
-            reading_error=error,
+            reading=FlagReading(memory.control.desired) if simulated(rollout) else look.reading,
+            reading_error=look.error,
             smallest_step=self.flags.capabilities.smallest_step,
             taken_by=self._taken_by(memory),
             commands=commands,
@@ -331,7 +157,7 @@ class RolloutTick:
 
     # --- record and act -----------------------------------------------------------------------------------------
 
-    def _carry_out(self, memory: Recalled, now: float, batch: _Batch, seen: Seen, decision: Decision) -> Ticked:
+    def _carry_out(self, memory: Recalled, now: float, batch: Batch, seen: Seen, decision: Decision) -> Ticked:
         lowers = decision.control.phase is Phase.ROLLING_BACK
         try:
             self._record(memory, now, batch, seen, decision)
@@ -348,7 +174,7 @@ class RolloutTick:
         sentence = f"{decision.why}{f' ({failed})' if failed else ''}"
         return Ticked(sentence, again_in, reports, memory.control.phase)
 
-    def _record(self, memory: Recalled, now: float, batch: _Batch, seen: Seen, decision: Decision) -> None:
+    def _record(self, memory: Recalled, now: float, batch: Batch, seen: Seen, decision: Decision) -> None:
         for record in list(self._backlog):
             revision = self.ledger.record(replace(record, revision=memory.stored.revision))
             memory.stored = replace(memory.stored, revision=revision)
@@ -359,29 +185,9 @@ class RolloutTick:
         if self.journal is not None and self.journal.entries():
             self.journal.settle()
 
-    def _as_record(self, memory: Recalled, now: float, batch: _Batch, seen: Seen, decision: Decision) -> Record:
-        control = decision.control
-        evaluations = [(name, e) for found in batch.found for name, e in found.evaluations.items()]
-        return Record(
-            rollout_id=memory.stored.id,
-            revision=memory.stored.revision,
-            phase=control.phase,
-            started_at=control.started_at,
-            last_slot=memory.watch.at if memory.watch is not None else None,
-            control=control.to_dict(),
-            evaluations=evaluations,
-            controls=[(n, _plain(m)) for n, ms in batch.facts.controls.items() for m in ms],
-            steps=_measured(batch, "step"),
-            slice_measurements=_measured(batch, "slice"),
-            slices=[f.closed_slice for f in batch.found if f.closed_slice is not None],
-            transitions=decision.transitions,
-            breaches=_breaches(memory, now, batch, (*self._carried, *batch.opened)),
-            exposures=_exposures(decision),
-            readings=self._reading_facts(now, seen),
-            notifications=decision.notifications,
-            commands_done=decision.done,
-            checkpoint=batch.checkpoint,
-        )
+    def _as_record(self, memory: Recalled, now: float, batch: Batch, seen: Seen, decision: Decision) -> Record:
+        opened = (*self._carried, *batch.opened)
+        return as_record(memory, now, batch, opened, self._reading_facts(now, seen), decision)
 
     def _reading_facts(self, now: float, seen: Seen) -> list[ReadingFact]:
         """The reading, when it differs from the last one recorded."""
@@ -389,13 +195,13 @@ class RolloutTick:
             fact = ReadingFact(now, error=seen.reading_error)
         else:
             fact = ReadingFact(now, seen.reading.exposure, seen.reading.version, seen.reading.latch)
-        last = self._reading
+        last = self._gather.last_reading
         if last is not None and replace(last, at=now) == fact:
             return []
-        self._reading = fact
+        self._gather.last_reading = fact
         return [fact]
 
-    def _accept(self, memory: Recalled, batch: _Batch, decision: Decision, now: int) -> None:
+    def _accept(self, memory: Recalled, batch: Batch, decision: Decision, now: int) -> None:
         """The record is committed: what was decided is now so."""
         started = memory.control.started_at is None and decision.control.started_at is not None
         memory.control = decision.control
@@ -455,7 +261,7 @@ class RolloutTick:
             phase=decision.control.phase,
             control=decision.control.to_dict(),
             transitions=decision.transitions,
-            exposures=_exposures(decision),
+            exposures=exposure_facts(decision),
             readings=self._reading_facts(now, after),
             notifications=decision.notifications,
         )
@@ -487,7 +293,7 @@ class RolloutTick:
         self,
         memory: Recalled,
         now: float,
-        batch: _Batch,
+        batch: Batch,
         seen: Seen,
         decision: Decision,
         error: LedgerError,
@@ -570,34 +376,3 @@ class RolloutTick:
         memory.stored = replace(memory.stored, revision=revision)
         memory.control = control
         memory.timeline.add(int(float(entry["at"])), "desired", control.desired)
-
-
-def _plain(measurement: Measurement) -> Evaluation:
-    """A control-cohort measurement as it is stored: figures, no judgement."""
-    return Evaluation(
-        measurement.at, Verdict.UNKNOWN, measurement.reason, measurement.value, measurement.bad, measurement.total
-    )
-
-
-def _measured(batch: _Batch, grid: str) -> list[tuple[str, Measurement]]:
-    fresh = [(name, m) for name, measured in batch.facts.of(grid).items() for m in measured]
-    return fresh + [(name, m) for (kind, name, _), m in batch.changed.items() if kind == grid]
-
-
-def _breaches(memory: Recalled, now: float, batch: _Batch, opened: tuple[tuple[Breach, bool], ...]) -> list[BreachFact]:
-    facts = [BreachFact(breach, now, late) for breach, late in opened]
-    for breach in batch.closed:
-        known = memory.known_breaches.get((breach.objective, breach.at))
-        facts.append(
-            replace(known, breach=replace(known.breach, closed_at=breach.closed_at))
-            if known is not None
-            else BreachFact(breach, now)
-        )
-    return facts + batch.unconfirmed
-
-
-def _exposures(decision: Decision) -> list[ExposureFact]:
-    return [
-        ExposureFact(float(at), "desired" if kind == "desired" else "confirmed", exposure)
-        for at, kind, exposure in decision.exposures
-    ]

@@ -174,7 +174,8 @@ class Fold:
         """A breach resets at once; the slice in which it lies fails later without a second reset."""
         length = self.rollout.window.slice
         end = -(-breach.at // length) * length
-        if self.broken == (end - length, end):
+        told = self.window.resets[-1] if self.window.resets else None
+        if self.broken == (end - length, end) or (told and (told.at, told.objective) == (breach.at, breach.objective)):
             return
         self._reset(Reset(breach.at, breach.objective, breach.why), always=rolled_back)
         self.broken = (end - length, end)

@@ -12,8 +12,21 @@ from typing import Any
 
 from watchdog.model import Objective, Rollout
 
-IDENTITY = {"name", "service", "version", "flag", "text", "sha256", "resolved", "objectives", "bad", "total", "value"}
-"""Fields that say what is watched; all others say how, and are settings."""
+IDENTITY = {
+    "name",
+    "service",
+    "version",
+    "flag",
+    "text",
+    "sha256",
+    "resolved",
+    "objectives",
+    "bad",
+    "total",
+    "value",
+    "allowed",
+}
+"""Fields that say what is watched, or follow from others; the rest says how, and is a setting."""
 
 
 @dataclass(frozen=True)
@@ -117,22 +130,22 @@ def _gaps(run: dict[str, Any]) -> object:
 
 def compressed(demo: Rollout, production: Rollout) -> list[tuple[str, str, str]]:
     """List the settings that differ, as (setting, demo, production); computed, so that none can be forgotten."""
-    rows = _differing("", _settings(demo), _settings(production))
+    shared: dict[tuple[str, str, str], list[str]] = {}
     theirs = {objective.name: objective for objective in production.objectives}
+    rows = _differing(_settings(demo), _settings(production))
     for objective in demo.objectives:
-        other = theirs.get(objective.name) or theirs.get(objective.name.removesuffix("_exposed"))
+        other = theirs.get(objective.name)
         if other is None:
-            rows.append((objective.name, "judged", "not judged"))
-        else:
-            rows += _differing(f"{objective.name}.", _settings(objective), _settings(other))
-    return rows
+            rows.append((f"objective {objective.name}", "judged", "not judged"))
+            continue
+        for row in _differing(_settings(objective), _settings(other)):
+            shared.setdefault(row, []).append(objective.name)
+    return rows + [(f"{key} of {', '.join(names)}", ours, usual) for (key, ours, usual), names in shared.items()]
 
 
-def _differing(prefix: str, ours: dict[str, str], theirs: dict[str, str]) -> list[tuple[str, str, str]]:
+def _differing(ours: dict[str, str], theirs: dict[str, str]) -> list[tuple[str, str, str]]:
     keys = [*ours, *(key for key in theirs if key not in ours)]
-    return [
-        (prefix + key, ours.get(key, "-"), theirs.get(key, "-")) for key in keys if ours.get(key) != theirs.get(key)
-    ]
+    return [(key, ours.get(key, "-"), theirs.get(key, "-")) for key in keys if ours.get(key) != theirs.get(key)]
 
 
 def _settings(thing: Rollout | Objective) -> dict[str, str]:

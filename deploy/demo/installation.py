@@ -21,7 +21,7 @@ BROKEN_SHARE = 0.15
 """Part of the users whom the faulty build's new code fails: at 5 % exposure 0.75 % of all requests."""
 FAULTY, HEALTHY = "checkout-faulty", "checkout-healthy"
 VERSIONS = {FAULTY: "2.14.0", HEALTHY: "2.14.1"}
-PRODUCTION = HERE.parents[1] / "rules" / "rollouts" / "progressive.yaml"
+PRODUCTION = HERE.parents[1] / "rules" / "rollouts" / "checkout.yaml"
 """The example rollout that the demo's is compared with."""
 
 
@@ -75,7 +75,7 @@ class Installation:
         fill("watchdog.yaml", self.config, names)
         for rollout, version in VERSIONS.items():
             fill("rollout.yaml", self.rollout_file(rollout), {"ROLLOUT": rollout, "VERSION": version})
-        self.command("flags", "init", "--reason", "first flag file of the demo")
+        self.command("flags", "init")
         self.stage.start(
             "prometheus",
             [
@@ -137,7 +137,8 @@ class Installation:
     def rules(self, rollout: str) -> tuple[Rollout, Rollout]:
         """Load the demo's rule and production's, each as its daemon would freeze it."""
         facts = load_settings(self.config).facts()
-        return load_rollout(self.rollout_file(rollout), facts), load_rollout(PRODUCTION, DaemonFacts())
+        usual = DaemonFacts(propagation=facts.propagation)
+        return load_rollout(self.rollout_file(rollout), facts), load_rollout(PRODUCTION, usual)
 
     def transitions(self, rollout: str) -> list[dict[str, Any]]:
         """Fetch what happened to a rollout, oldest first."""

@@ -91,7 +91,9 @@ class Demo:
     def settings(self) -> None:
         """Print each setting that is not production's."""
         rows = evidence.compressed(*self.site.rules(FAULTY))
-        self.screen.heading(f"{len(rows)} settings differ from {PRODUCTION.name}, so that days fit into minutes")
+        self.screen.heading(
+            f"{len(rows)} settings differ from {PRODUCTION.name}, so that days fit into minutes (in seconds)"
+        )
         self.screen.table(("setting", "here", "production"), rows)
 
     def outcome(self, reports: dict[str, dict[str, Any]]) -> None:
@@ -149,7 +151,7 @@ class Demo:
     def _recovered(self, rollout: str) -> bool:
         status = self.site.status(rollout)
         self.screen.show(status)
-        return bool(status["rollback"].get("recovered_at"))
+        return bool((status["rollback"] or {}).get("recovered_at"))
 
     def replay(self, rollout: str, live: dict[str, Any]) -> None:
         """Replay what Prometheus still has of a rollout and hold it against the ledger."""

@@ -54,14 +54,14 @@ class Metrics:
             registry=self.registry,
         )
         self.tests = Counter(
-            "ci_tests", "Results of the test suite that runs against this build.", ["result"], registry=self.registry
+            "smoke_tests", "Results of the test suite that runs against this build.", ["result"], registry=self.registry
         )
         Gauge("shop_info", "The build that runs.", ["version"], registry=self.registry).labels(version).set(1)
         for variant in ("on", "off"):
             self.duration.labels(variant)
             for code in ("200", "500"):
                 self.requests.labels(code, variant)
-        for result in ("passed", "failed"):
+        for result in ("passed", "failed", "error"):
             self.tests.labels(result)
 
 

@@ -1,4 +1,4 @@
-"""Evidence -> the report as a dict: a superset of `status --json` and `replay --json`. HTML and Markdown are its views."""
+"""Evidence -> the report as a dict, a superset of `status --json` and `replay --json`; the other forms are its views."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from watchdog.model import Mode, Phase, Sequential, Slice, SliceVerdict
 from watchdog.report.evidence import BreachFact, Evidence
 from watchdog.report.objectives import Basis, describe
-from watchdog.report.series import Axis, Slots, gather
+from watchdog.report.series import Axis, gather
 from watchdog.report.story import Gaps, Timeline, condensed, history, planned, recorded, waits
 from watchdog.report.verdict import amendments, coverage, verdict
 from watchdog.report.words import listed, plain, share, stamp
@@ -16,6 +16,10 @@ Json = dict[str, Any]
 
 SCHEMA = "slo-watchdog/report/1"
 """Changes when a field is renamed or changes its meaning; new fields do not change it."""
+
+
+AFTERWARDS = frozenset({"recovered", "errors_continue", "blind", "sighted"})
+"""Kinds of transitions that still belong to the watch when the rollout has ended: the rollback's effect is watched."""
 
 
 def build(evidence: Evidence) -> Json:
@@ -120,8 +124,8 @@ def _axis(evidence: Evidence) -> Axis:
 
 
 def _watch_end(evidence: Evidence, axis: Axis) -> float:
-    last = max(axis.end, max((item.at for item in evidence.transitions if not item.source.terminal), default=axis.end))
-    return min(last, max(evidence.as_of, axis.end))
+    ends = [item.at for item in evidence.transitions if not item.source.terminal or item.kind in AFTERWARDS]
+    return min(max(axis.end, *ends, axis.end), max(evidence.as_of, axis.end))
 
 
 def _windows(evidence: Evidence) -> dict[str, list[Slice]]:
@@ -179,9 +183,7 @@ def _slice(evidence: Evidence, item: Slice, windows: dict[str, list[Slice]], tim
         "why": item.why,
         "final": item.final,
         "exposure": exposure,
-        "windows": [
-            name for name, own in windows.items() if own and own[0].end <= item.end <= own[-1].end
-        ],
+        "windows": [name for name, own in windows.items() if own and own[0].end <= item.end <= own[-1].end],
         "unmeasured": [{"from": stamp(first), "to": stamp(last)} for first, last in item.unmeasured],
         "breaches": [{"objective": breach.objective, "at": stamp(breach.at)} for breach in item.breaches],
         "objectives": [

@@ -10,7 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from watchdog.report import words
-from watchdog.report.charts import exposure_chart, objective_chart
+from watchdog.report.charts import objective_chart
+from watchdog.report.exposure import exposure_chart
 from watchdog.report.facts import basis_of, facts, figures_of
 from watchdog.report.strip import strip
 
@@ -49,9 +50,10 @@ def environment() -> Environment:
 
 
 def picked(rows: list[Json], most: int, weight: Callable[[Json], Any]) -> list[Json]:
-    """The rows in their order, the `most` weightiest of them marked as `printed`."""
-    heaviest = sorted(range(len(rows)), key=lambda place: weight(rows[place]), reverse=True)[:most]
-    return [{**row, "printed": place in heaviest} for place, row in enumerate(rows)]
+    """The rows in their order, marked: the `most` weightiest are `printed`, three times as many are `shown` at once."""
+    ranks = sorted(range(len(rows)), key=lambda place: weight(rows[place]), reverse=True)
+    printed, shown = set(ranks[:most]), set(ranks[: 3 * most])
+    return [{**row, "printed": place in printed, "shown": place in shown} for place, row in enumerate(rows)]
 
 
 def _rule_printed(report: Json, lines: list[str]) -> int:
@@ -79,20 +81,24 @@ def breaks(query: str) -> Markup:
 def render_html(report: Json) -> str:
     """The page for a report built by `build` (or read back from its JSON)."""
     lines = report["rule"]["text"].splitlines()
-    return environment().get_template("report.html").render(
-        report=report,
-        verdict=report["verdict"],
-        facts=facts(report),
-        basis=basis_of(report),
-        strip=strip(report),
-        exposure_chart=exposure_chart(report),
-        objectives=[
-            {**objective, "svg": objective_chart(report, objective, place), "shown": figures_of(objective)}
-            for place, objective in enumerate(report["objectives"], 1)
-        ],
-        waits=picked(report["waits"], PRINTED["waits"], lambda row: (row["kind"] == "hold", row["seconds"])),
-        gaps=picked(report["gaps"], PRINTED["gaps"], lambda row: (bool(row["reset_at"]), row["seconds"])),
-        printed=PRINTED,
-        rule_lines=lines,
-        rule_printed=_rule_printed(report, lines),
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            verdict=report["verdict"],
+            facts=facts(report),
+            basis=basis_of(report),
+            strip=strip(report),
+            exposure_chart=exposure_chart(report),
+            objectives=[
+                {**objective, "svg": objective_chart(report, objective, place), "shown": figures_of(objective)}
+                for place, objective in enumerate(report["objectives"], 1)
+            ],
+            waits=picked(report["waits"], PRINTED["waits"], lambda row: (row["kind"] == "hold", row["seconds"])),
+            gaps=picked(report["gaps"], PRINTED["gaps"], lambda row: (bool(row["reset_at"]), row["seconds"])),
+            printed=PRINTED,
+            rule_lines=lines,
+            rule_printed=_rule_printed(report, lines),
+        )
     )

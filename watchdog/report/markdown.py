@@ -32,20 +32,24 @@ def render_json(report: Json) -> str:
 def render_markdown(report: Json) -> str:
     """The report in GitHub's Markdown, with everything but the charts."""
     rows = strip(report)
-    text = _environment().get_template("report.md.j2").render(
-        report=report,
-        verdict=report["verdict"],
-        facts=facts(report),
-        basis=basis_of(report),
-        strip=rows,
-        strip_text=_fenced("\n".join(_row(row) for row in rows["rows"])),
-        objectives=[{**objective, "shown": figures_of(objective)} for objective in report["objectives"]],
+    text = (
+        _environment()
+        .get_template("report.md.j2")
+        .render(
+            report=report,
+            verdict=report["verdict"],
+            facts=facts(report),
+            basis=basis_of(report),
+            strip=rows,
+            strip_text=_fenced("\n".join(_row(row) for row in rows["rows"])),
+            objectives=[{**objective, "shown": figures_of(objective)} for objective in report["objectives"]],
+        )
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def _environment() -> Environment:
-    made = Environment(  # noqa: S701 - Markdown, escaped by `finalize`
+    made = Environment(
         loader=PackageLoader("watchdog.report"),
         autoescape=False,
         trim_blocks=True,

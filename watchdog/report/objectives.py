@@ -19,7 +19,6 @@ from watchdog.model import (
     Slice,
     SliceVerdict,
 )
-from watchdog.quantities import format_duration
 from watchdog.report.evidence import Evidence
 from watchdog.report.series import Axis, Slots, chart, gather
 from watchdog.report.words import lasted, share, stamp
@@ -46,7 +45,8 @@ def standard_name(objective: Objective) -> str | None:
 
 def describe(evidence: Evidence, objective: Objective, slots: Slots, axis: Axis, basis: Basis) -> Json:
     """Everything the report says of one objective, JSON-ready; its `status` entry is part of it."""
-    given = next((item for item in evidence.status.get("objectives", ()) if item.get("name") == objective.name), {})
+    told: list[Json] = list(evidence.status.get("objectives", ()))
+    given = next((item for item in told if item.get("name") == objective.name), {})
     control = evidence.controls.get(objective.name)
     beside = gather(objective, control, axis) if control else None
     start = stamp(axis.origin) if evidence.started_at is not None else None
@@ -147,7 +147,8 @@ def _queries(rollout: Rollout, objective: Objective) -> Json:
 
 
 def _asked(query: str, seconds: float, matcher: str) -> str:
-    return query.replace("$range", format_duration(seconds)).replace("$cohort", matcher)
+    length = f"{seconds:.0f}s" if float(seconds).is_integer() else f"{round(seconds * 1000)}ms"
+    return query.replace("$range", length).replace("$cohort", matcher)
 
 
 def _counts(slots: Slots, axis: Axis) -> Json:

@@ -125,10 +125,8 @@ def _count(found: Slots, item: Evaluation, what: str) -> None:
 
 
 def _column(found: Slots, column: int, value: float) -> None:
-    if value < found.least[column]:
-        found.least[column] = value
-    if value > found.greatest[column]:
-        found.greatest[column] = value
+    found.least[column] = min(found.least[column], value)
+    found.greatest[column] = max(found.greatest[column], value)
     found.sums[column] += value
     found.counts[column] += 1
 

@@ -60,7 +60,7 @@ def _point(at: float, exposure: Exposure) -> Json:
 
 def waits(transitions: Sequence[Transition], end: float) -> list[Json]:
     """Every wait and hold, numbered in time order, with its cause, its author and how long it lasted."""
-    found = []
+    found: list[Json] = []
     for place, transition in enumerate(transitions):
         if transition.kind not in ("waiting", "hold"):
             continue
@@ -75,7 +75,7 @@ def waits(transitions: Sequence[Transition], end: float) -> list[Json]:
                 "to": stamp(last),
                 "seconds": last - transition.at,
                 "open": closing is None,
-                "why": transition.why,
+                "why": transition.why.removeprefix("waiting: "),
                 "by": transition.by,
                 "objective": transition.objective,
                 "ended_by": None if closing is None else {"kind": closing.kind, "by": closing.by, "why": closing.why},

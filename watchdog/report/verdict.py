@@ -8,7 +8,7 @@ from typing import Any
 from watchdog.model import STANDARD_OBJECTIVES, Mode, Phase, Transition
 from watchdog.report.evidence import BreachFact, Evidence
 from watchdog.report.objectives import Basis, standard_name
-from watchdog.report.words import clock, counted, hours, lasted, listed, percent, stamp, when
+from watchdog.report.words import SPACE, clock, counted, hours, instant, lasted, listed, percent, stamp, when
 
 Json = dict[str, Any]
 
@@ -104,7 +104,7 @@ def _between(exposure: Sequence[float]) -> str:
     if not exposure:
         return "an exposure that was not read"
     low, high = min(exposure), max(exposure)
-    return percent(high) if low == high else f"{low:.4g} to {percent(high)}"
+    return percent(high) if low == high else f"{low:.3g} to {high:.3g}{SPACE}%"
 
 
 def _rolled_back(evidence: Evidence, what: str) -> str:
@@ -159,7 +159,8 @@ def _notes(evidence: Evidence, kind: str) -> list[str]:
         found.append("An observation: the flag was simulated, nothing was written to it and nobody was paged.")
     if kind == "interim":
         found.append(_until_final(evidence))
-    found += [_recovery(evidence)] if kind == "rolled_back" else []
+    if kind in ("rolled_back", "rolling_back"):
+        found += [_stamps(evidence), _recovery(evidence)]
     if evidence.bad_never_observed:
         names = listed(sorted(evidence.bad_never_observed))
         found.append(f"Bad never observed, so a pass is not evidence: {names}.")
@@ -167,13 +168,25 @@ def _notes(evidence: Evidence, kind: str) -> list[str]:
         found.append(f"No guaranteed rate of false rollbacks: {listed(list(evidence.not_controlled))}.")
     if evidence.rollout.waive:
         found.append(f"Waived: {listed(sorted(evidence.rollout.waive))}.")
-    return found
+    return [note for note in found if note]
+
+
+def _stamps(evidence: Evidence) -> str:
+    stamps = evidence.rollback
+    if stamps is None:
+        return ""
+    named = [("decided", stamps.decided_at), ("acted", stamps.acted_at), ("confirmed", stamps.confirmed_at)]
+    if evidence.rollout.mode is Mode.OBSERVE:
+        named = named[:1]
+    rest = "".join(f", {name} {clock(stamp(at), stamp(stamps.detected_at))}" for name, at in named if at is not None)
+    return f"Detected {when(stamp(stamps.detected_at))}{rest} UTC."
 
 
 def _until_final(evidence: Evidence) -> str:
     window = evidence.figures.get("window", {})
     done, need = (window.get("final") or {}).get("current", 0), evidence.rollout.window.slices
-    since = [fact for fact in evidence.breaches if stamp(fact.breach.at) > window.get("completed_at", "")]  # type: ignore[operator]
+    completed = instant(window["completed_at"])
+    since = [fact for fact in evidence.breaches if fact.breach.at > completed]
     later = f" {counted(len(since), 'breach', 'breaches')} since." if since else ""
     return f"Final sign-off: {done} of {need} slices at {percent(evidence.rollout.ramp.to)} so far.{later}"
 

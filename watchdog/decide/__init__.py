@@ -1,0 +1,50 @@
+"""Facts in, decision out. Pure: no clock, no I/O, every outcome with its sentence (semantics 5, 7 and 8).
+
+Exposure rises in one place only, `step_if_due`, and only when everything it asks for holds. It falls by a rollback, or
+because a person lowered the flag, which is respected. `decide` takes one tick's facts; `settle` takes what the flag
+read right after it was written.
+"""
+
+from __future__ import annotations
+
+from watchdog.control import Control
+from watchdog.decide.breach import take_breaches
+from watchdog.decide.commands import COMMANDS, refuse_unknown
+from watchdog.decide.draft import Decision, Draft, Seen
+from watchdog.decide.flag import compare_flag
+from watchdog.decide.progress import judge_windows, soak_if_ramped, step_if_due, tell_blindness
+from watchdog.decide.rollback import escalate, verify
+from watchdog.decide.start import start_if_due
+from watchdog.model import Phase, Rollout
+
+
+def decide(rollout: Rollout, control: Control, seen: Seen) -> Decision:
+    """One tick's decision."""
+    draft = Draft(rollout, control, seen)
+    for command in seen.commands:
+        COMMANDS.get(command.verb, refuse_unknown)(draft, command)
+    if draft.control.phase is Phase.PENDING:
+        start_if_due(draft)
+    if draft.control.started_at is not None:
+        take_breaches(draft)
+        compare_flag(draft)
+        escalate(draft)
+        verify(draft)
+        tell_blindness(draft)
+        judge_windows(draft)
+        step_if_due(draft)
+    elif draft.control.phase is Phase.ROLLING_BACK:
+        compare_flag(draft)
+        escalate(draft)
+    return draft.decision()
+
+
+def settle(rollout: Rollout, control: Control, seen: Seen) -> Decision:
+    """What the flag read right after it was written, or in a replay: what was asked for is there."""
+    draft = Draft(rollout, control, seen)
+    compare_flag(draft)
+    soak_if_ramped(draft)
+    return draft.decision()
+
+
+__all__ = ["Decision", "Seen", "decide", "settle"]

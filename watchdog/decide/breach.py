@@ -1,0 +1,60 @@
+"""What a breach does: take the flag back, hold, or tell."""
+
+from __future__ import annotations
+
+from watchdog.decide.draft import Draft
+from watchdog.decide.rollback import put_on_hold, take_back
+from watchdog.model import (
+    Breach,
+    Exposure,
+    OnBreach,
+    Phase,
+    Severity,
+)
+from watchdog.ramp import above
+
+
+def take_breaches(draft: Draft) -> None:
+    """Record every breach found since the last tick, and do what its objective asks for."""
+    for breach, late in draft.seen.opened:
+        objective = draft.rollout.objective(breach.objective)
+        words = f"{breach.objective} breached{' (found late)' if late else ''}: {breach.why}"
+        draft.tell("breach", words, objective=breach.objective)
+        if draft.control.phase in (Phase.RAMPING, Phase.SOAKING):
+            if objective.on_breach is OnBreach.ROLLBACK:
+                _breach_takes_back(draft, breach, words, late=late)
+            elif objective.on_breach is OnBreach.HOLD:
+                put_on_hold(draft, "breach", "watchdog", words)
+            else:
+                _page_breach(draft, breach, words)
+        elif draft.control.phase is Phase.SIGNED_OFF:
+            draft.tell("amended", f"after the sign-off: {words}", objective=breach.objective)
+            draft.reports.append("final")
+            _page_breach(draft, breach, f"after its sign-off: {words}")
+        elif draft.control.phase is not Phase.STOPPED and objective.on_breach is not OnBreach.ROLLBACK:
+            _page_breach(draft, breach, words)
+
+
+def _page_breach(draft: Draft, breach: Breach, words: str) -> None:
+    key = f"breach:{breach.objective}:{breach.at}"
+    draft.page("breach", key, Severity.CRITICAL, f"{draft.rollout.name}: {words}", objective=breach.objective)
+
+
+def _breach_takes_back(draft: Draft, breach: Breach, words: str, *, late: bool) -> None:
+    if not _exposed(draft):
+        nobody = f"{words}; nobody is exposed beyond {draft.rollout.rollback.to:g}%, so there is nothing to take back"
+        put_on_hold(draft, "breach", "watchdog", nobody)
+    elif late and draft.rollout.late_breach is OnBreach.HOLD:
+        put_on_hold(draft, "breach", "watchdog", words)
+    else:
+        detected = draft.seen.now
+        take_back(draft, words, "watchdog", detected, breach)
+
+
+def _exposed(draft: Draft) -> bool:
+    """Whether anybody has, or may have, more than a rollback would leave; a doubt counts as yes."""
+    floor = Exposure(draft.rollout.rollback.to)
+    step = draft.seen.smallest_step
+    if above(draft.control.desired, floor, step) or not draft.control.confirmed:
+        return True
+    return draft.acts and draft.seen.reading is not None and above(draft.seen.reading.exposure, floor, step)

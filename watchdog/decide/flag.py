@@ -1,0 +1,86 @@
+"""What the flag reads against what was asked for: drift both ways, confirmation, changes after the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from watchdog.decide.draft import Draft
+from watchdog.decide.rollback import put_on_hold
+from watchdog.model import (
+    ACTIVE,
+    Exposure,
+    FlagReading,
+    Phase,
+    Severity,
+)
+from watchdog.ramp import above, same
+
+
+def compare_flag(draft: Draft) -> None:
+    """Hold what the flag reads against what was asked for."""
+    control, seen = draft.control, draft.seen
+    if not draft.acts:
+        if not control.confirmed:
+            _confirm(draft, control.desired)
+        return
+    if seen.reading is None:
+        return
+    if control.phase is Phase.ROLLED_BACK:
+        _changed_after(draft, seen.reading)
+        return
+    if control.phase not in ACTIVE:
+        return
+    reads = seen.reading.exposure
+    if same(reads, control.desired, seen.smallest_step):
+        if control.drifting:
+            draft.change(drifting=False)
+            draft.exposures.append((draft.at, "confirmed", control.desired))
+        if not control.confirmed:
+            _confirm(draft, control.desired)
+    elif above(reads, control.desired, seen.smallest_step):
+        _reads_higher(draft, reads)
+    elif control.phase is Phase.ROLLING_BACK:
+        _confirm(draft, reads)
+    elif control.confirmed:
+        why = f"flag {draft.rollout.flag} was lowered to {reads} by somebody else (it had {control.desired})"
+        draft.desire(reads, confirmed=True)
+        draft.tell("drift", why)
+        put_on_hold(draft, "drift", "watchdog", why)
+
+
+def _confirm(draft: Draft, reads: Exposure) -> None:
+    control = draft.control
+    draft.change(desired=reads, confirmed=True, drifting=False)
+    draft.exposures.append((draft.at, "confirmed", reads))
+    rollback = control.rollback
+    if control.phase is not Phase.ROLLING_BACK or rollback is None:
+        return
+    draft.change(rollback=replace(rollback, confirmed_at=draft.seen.now))
+    took = draft.seen.now - rollback.detected_at
+    why = f"flag {draft.rollout.flag} reads {reads}, {took:.1f} s after detection"
+    draft.tell("rolled_back", why, to=Phase.ROLLED_BACK)
+    draft.page("rolled_back", f"rolled_back:{rollback.decided_at:.0f}", Severity.INFO, f"{draft.rollout.name}: {why}")
+
+
+def _reads_higher(draft: Draft, reads: Exposure) -> None:
+    control = draft.control
+    if control.drifting or not control.confirmed:
+        return
+    why = f"flag {draft.rollout.flag} reads {reads}, more than the desired {control.desired}: it is set back"
+    draft.change(drifting=True)
+    draft.exposures.append((draft.at, "desired", control.desired))
+    draft.tell("drift", why)
+    draft.page("drift", f"drift:{draft.seen.now:.0f}", Severity.CRITICAL, f"{draft.rollout.name}: {why}")
+
+
+def _changed_after(draft: Draft, reading: FlagReading) -> None:
+    """After its end the watchdog writes this flag no more; a change is told once."""
+    control = draft.control
+    if control.changed_after or draft.seen.taken_by is not None:
+        return
+    if same(reading.exposure, control.desired, draft.seen.smallest_step):
+        return
+    draft.change(changed_after=reading.version or "changed")
+    why = f"flag {draft.rollout.flag} was changed to {reading.exposure} after the rollback; it is left as it is"
+    draft.tell("external_change", why)
+    draft.page("external_change", "external_change", Severity.CRITICAL, f"{draft.rollout.name}: {why}")

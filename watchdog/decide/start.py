@@ -1,0 +1,72 @@
+"""When a pending rollout starts, and what it waits for until then."""
+
+from __future__ import annotations
+
+from watchdog.decide.draft import Draft, wait
+from watchdog.model import (
+    Exposure,
+    Phase,
+    Severity,
+)
+from watchdog.ramp import same
+
+
+def start_if_due(draft: Draft) -> None:
+    """Start when it is due and nothing stands in the way; else say what does."""
+    rollout, control, seen = draft.rollout, draft.control, draft.seen
+    since = _start_instant(draft)
+    if since is None:
+        return
+    at, note = since
+    reasons = _start_obstacles(draft)
+    if reasons:
+        wait(draft, reasons)
+        return
+    exposure = Exposure(rollout.ramp.start)
+    if draft.acts and control.adopt and seen.reading is not None:
+        exposure = seen.reading.exposure
+    by = control.start_by or "watchdog"
+    draft.change(started_at=int(at), waiting=(), waiting_for=())
+    draft.change(desired=exposure, confirmed=True)
+    draft.exposures.append((int(at), "confirmed", exposure))
+    why = f"started by {by} at {exposure}{note}"
+    if control.start_why:
+        why += f": {control.start_why}"
+    draft.tell("start", why, to=Phase.RAMPING, by=by)
+    draft.page("start", "start", Severity.INFO, f"{rollout.name} {why}")
+
+
+def _start_instant(draft: Draft) -> tuple[float, str] | None:
+    """When the rollout starts, with a note on it; None when nobody asked for it yet."""
+    rollout, control, now = draft.rollout, draft.control, draft.seen.now
+    if rollout.start_at is not None and control.start_by is None:
+        if now < rollout.start_at:
+            return None
+        late = now - rollout.start_at
+        if late <= rollout.window.max_gap or "late_start" in rollout.waive:
+            return rollout.start_at, ""
+        return now, f" ({late:.0f} s after its start_at, more than max_gap: it starts now)"
+    if control.start_by is not None or rollout.auto_start:
+        return now, ""
+    return None
+
+
+def _start_obstacles(draft: Draft) -> list[tuple[str, str]]:
+    rollout, control, seen = draft.rollout, draft.control, draft.seen
+    if not draft.acts:
+        return []
+    reasons = []
+    if seen.taken_by is not None:
+        reasons.append(("flag", f"flag {rollout.flag} is taken by the active rollout {seen.taken_by}"))
+    if seen.reading is None:
+        reasons.append(("flag", f"flag {rollout.flag} cannot be read: {seen.reading_error}"))
+        return reasons
+    if seen.reading.latch == rollout.name:
+        reasons.append(
+            ("latch", f"flag {rollout.flag} carries the latch of this rollout's own rollback; use a new rollout name")
+        )
+    wanted = Exposure(rollout.ramp.start)
+    if not control.adopt and not same(seen.reading.exposure, wanted, seen.smallest_step):
+        found = f"flag {rollout.flag} reads {seen.reading.exposure}, the plan starts at {wanted}"
+        reasons.append(("flag", f"{found}: set it, or start with --adopt --reason to ramp on from there"))
+    return reasons

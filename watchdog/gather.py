@@ -1,0 +1,187 @@
+"""What one tick measures: the flag, the slots that are due, what is asked again; folded into the rollout's watch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from watchdog.flags.base import FlagService
+from watchdog.ledger import BreachFact, Ledger, ReadingFact
+from watchdog.model import Breach, Evaluation, FlagReading, Kind, Measurement, Phase, Reason, Verdict
+from watchdog.observe import Ask, Facts, Source, asks, observe, slots
+from watchdog.ramp import same
+from watchdog.reask import Key, again, forget, unsettled
+from watchdog.recall import Recalled, checkpoint_text, excused, is_unanswered, newest_due, refold, simulated
+from watchdog.watch import Found
+
+BATCH = 2_000
+"""Slots back-filled in one tick: about 17 hours at 30 s; the next tick follows at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The flag as this tick read it, or why it could not be read."""
+
+    reading: FlagReading | None
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one tick measured and folded."""
+
+    found: list[Found] = field(default_factory=list)
+    facts: Facts = field(default_factory=Facts)
+    changed: dict[Key, Measurement] = field(default_factory=dict)
+    opened: list[tuple[Breach, bool]] = field(default_factory=list)
+    closed: list[Breach] = field(default_factory=list)
+    unconfirmed: list[BreachFact] = field(default_factory=list)
+    checkpoint: tuple[int, str] | None = None
+    behind: bool = False
+
+    def measured(self, grid: str) -> list[tuple[str, Measurement]]:
+        """Every new measurement of one grid, by objective."""
+        fresh = [(name, m) for name, measured in self.facts.of(grid).items() for m in measured]
+        return fresh + [(name, m) for (kind, name, _), m in self.changed.items() if kind == grid]
+
+
+class Gather:
+    """Gathers for one rollout, tick after tick."""
+
+    def __init__(self, ledger: Ledger, source: Source, flags: FlagService) -> None:
+        self.ledger = ledger
+        self.source = source
+        self.flags = flags
+        self.last_reading: ReadingFact | None = None
+        """The newest reading that the ledger has."""
+        self._recovered: frozenset[str] = frozenset()
+
+    def gather(self, memory: Recalled, now: float, look: Look) -> Batch:
+        """Measure and fold everything that is due at `now`, oldest first."""
+        batch = Batch()
+        watch, rollout = memory.watch, memory.rollout
+        if watch is None or not self._watching(memory, now):
+            return batch
+        due = newest_due(rollout, now)
+        until = min(due, watch.at + BATCH * rollout.interval)
+        until = until // rollout.interval * rollout.interval
+        batch.behind = until < due
+        repeated = again(rollout, memory.unanswered, now, watch.at, self._recovered)
+        wanted = asks(rollout, watch.at, until)
+        batch.facts = observe(rollout, self.source, wanted, rollout.tick_deadline)
+        if repeated.asks:
+            self._ask_again(memory, now, batch, list(repeated.asks), repeated.wanted)
+        if batch.changed:
+            self._refold(memory, batch)
+        self._fold(memory, now, batch, until, look)
+        return batch
+
+    def _watching(self, memory: Recalled, now: float) -> bool:
+        """Whether slots are still evaluated: while active, and while the effect of a rollback is watched."""
+        control = memory.control
+        if control.phase.active:
+            return True
+        rollback = control.rollback
+        if control.phase is Phase.ROLLED_BACK and rollback is not None and rollback.confirmed_at is not None:
+            return now <= rollback.confirmed_at + memory.rollout.rollback.verify + 2 * memory.rollout.interval
+        return False
+
+    def _ask_again(
+        self, memory: Recalled, now: float, batch: Batch, repeated: list[Ask], wanted: frozenset[Key]
+    ) -> None:
+        facts = observe(memory.rollout, self.source, repeated, memory.rollout.tick_deadline)
+        for grid in ("slot", "step", "slice"):
+            for name, measured in facts.of(grid).items():
+                for measurement in measured:
+                    key = (grid, name, measurement.at)
+                    if key not in wanted:
+                        continue
+                    if is_unanswered(measurement):
+                        memory.unanswered[key] = now
+                    else:
+                        batch.changed[key] = measurement
+                        del memory.unanswered[key]
+
+    def _refold(self, memory: Recalled, batch: Batch) -> None:
+        """Settled data came in: fold again from the checkpoint before it."""
+        watch = memory.watch
+        if watch is None:
+            return
+        earliest = min(at for _, _, at in batch.changed)
+        start = earliest // memory.rollout.window.slice * memory.rollout.window.slice
+        seen_again: set[tuple[str, int]] = set()
+        for found in refold(self.ledger, memory, earliest, batch.changed):
+            batch.found.append(found)
+            for breach in found.opened:
+                seen_again.add((breach.objective, breach.at))
+                if (breach.objective, breach.at) not in memory.known_breaches:
+                    batch.opened.append((breach, True))
+            batch.closed.extend(found.closed)
+        for key, fact in memory.known_breaches.items():
+            if start < key[1] <= watch.at and key not in seen_again and not fact.unconfirmed:
+                batch.unconfirmed.append(replace(fact, unconfirmed=True))
+
+    def _fold(self, memory: Recalled, now: float, batch: Batch, until: int, look: Look) -> None:
+        watch, rollout = memory.watch, memory.rollout
+        if watch is None:
+            return
+        internals = [o for o in rollout.objectives if o.kind is Kind.INTERNAL]
+        newest = newest_due(rollout, now)
+
+        def internal(at: int) -> dict[str, Evaluation]:
+            own = self._flag_ramp(memory, now, at, look, live=at == newest)
+            return {o.name: own for o in internals}
+
+        def excuse(at: int) -> frozenset[str]:
+            return excused(internal(at), internals)
+
+        self._remember_unanswered(memory, now, batch)
+        first = watch.at
+        for slot in slots(rollout, batch.facts, first, until, internal, excuse):
+            settled = not unsettled(rollout, memory.unanswered, now, slot.at - rollout.window.slice, slot.at)
+            found = watch.fold(slot, memory.timeline.over, settled=settled)
+            late = now - (slot.at + rollout.delay) > rollout.live_within
+            batch.found.append(found)
+            batch.opened.extend((breach, late) for breach in found.opened)
+            batch.closed.extend(found.closed)
+            if slot.at % rollout.window.slice == 0:
+                batch.checkpoint = (slot.at, checkpoint_text(watch.checkpoint()))
+        forget(rollout, memory.unanswered, watch.at)
+
+    def _remember_unanswered(self, memory: Recalled, now: float, batch: Batch) -> None:
+        answered: set[str] = set()
+        missing = {name for _, name, _ in memory.unanswered}
+        for grid in ("slot", "step", "slice"):
+            for name, measured in batch.facts.of(grid).items():
+                for measurement in measured:
+                    if is_unanswered(measurement):
+                        memory.unanswered[(grid, name, measurement.at)] = now
+                    elif grid == "slot":
+                        answered.add(name)
+        last_known = {name for name in answered if name in missing}
+        self._recovered = frozenset(last_known)
+
+    def _flag_ramp(self, memory: Recalled, now: float, at: int, look: Look, *, live: bool) -> Evaluation:
+        """Whether the flag read what was desired at this slot; 0 is no deviation, else percent points."""
+        control, step, reading = memory.control, self.flags.capabilities.smallest_step, look.reading
+        if simulated(memory.rollout):
+            return Evaluation(at, Verdict.PASS, value=0.0)
+        if not live:
+            before = self.last_reading
+            agree = (
+                reading is not None
+                and before is not None
+                and before.exposure is not None
+                and same(before.exposure, reading.exposure, step)
+                and before.version == reading.version
+            )
+            if not agree or reading is None:
+                return Evaluation(at, Verdict.UNKNOWN, Reason.NO_DATA, detail="nobody read the flag at that time")
+        if reading is None:
+            return Evaluation(at, Verdict.UNKNOWN, Reason.UNREACHABLE, detail=look.error)
+        if same(reading.exposure, control.desired, step):
+            return Evaluation(at, Verdict.PASS, value=0.0)
+        if control.written_at is not None and now - control.written_at <= memory.rollout.propagation:
+            return Evaluation(at, Verdict.PASS, value=0.0, detail="the newest change is still propagating")
+        away = abs(reading.exposure.percent - control.desired.percent) or 100.0
+        detail = f"the flag reads {reading.exposure}, desired is {control.desired}"
+        return Evaluation(at, Verdict.FAIL, value=away, detail=detail)

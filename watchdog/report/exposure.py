@@ -1,0 +1,124 @@
+"""The exposure chart as inline SVG: what was planned, what there was, and every wait and hold with its number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from watchdog.report.drawing import Plot, badge, coordinate, frame, half, line, shade, text, time_axis
+from watchdog.report.words import counted, instant, listed, percent
+
+Json = dict[str, Any]
+
+
+def exposure_chart(report: Json) -> str:
+    """Exposure planned and had over the watch, every wait and hold shaded and numbered."""
+    watch = report["watch"]
+    if not watch["from"]:
+        return ""
+    start, end = instant(watch["from"]), instant(watch["to"])
+    plot = Plot(40, 752, 30, 146, start, max(end, start + 1))
+    body = ['<rect x="40" y="30" width="712" height="116" class="pane"/>', *time_axis(plot, 11)]
+    for value in (0, 25, 50, 75, 100):
+        y = plot.y(value / 100)
+        body += [line(40, y, 752, y, "grid"), text(36, y + 3, percent(value), "tick", "end")]
+    for wait in report["waits"]:
+        x0, x1 = plot.x(instant(wait["from"])), plot.x(instant(wait["to"]))
+        body.append(shade(x0, x1, plot, "held" if wait["kind"] == "hold" else "waited"))
+    body += _exposures(report, plot)
+    body += _events(report, plot)
+    body += _numbers(report["waits"], plot)
+    return frame("exposure", (760, 163), "Exposure, planned and actual", _exposure_words(report), body)
+
+
+def _exposures(report: Json, plot: Plot) -> list[str]:
+    records = report["exposure_recorded"]
+    lines = [("planned", report["exposure_planned"], "planned")]
+    lines += [(kind, [r for r in records if r["kind"] == kind], kind) for kind in ("real", "desired", "actual")]
+    found = []
+    for kind, points, style in lines:
+        seen = [point for point in points if instant(point["at"]) <= plot.end]
+        steps = [(plot.x(instant(point["at"])), plot.y(point["percent"] / 100)) for point in seen]
+        if not steps:
+            continue
+        path = f"M{coordinate(steps[0][0])} {coordinate(steps[0][1])}" + "".join(
+            f"H{coordinate(x)}V{coordinate(y)}" for x, y in steps[1:]
+        )
+        if kind == "actual":
+            found.append(
+                f'<path d="{path}H{coordinate(plot.right)}V{coordinate(plot.bottom)}H{coordinate(steps[0][0])}Z" class="area"/>'
+            )
+        found.append(f'<path d="{path}H{coordinate(plot.right)}" class="{style}"/>')
+    return found + _cohort(records, plot)
+
+
+def _cohort(records: Sequence[Json], plot: Plot) -> list[str]:
+    found, since = [], None
+    for record in [*(r for r in records if r["kind"] == "actual"), {"at": None, "cohort": False}]:
+        at = plot.right if record["at"] is None else plot.x(instant(record["at"]))
+        if record["cohort"] and since is None:
+            since = at
+        elif not record["cohort"] and since is not None:
+            found += [line(since, plot.bottom - 2, at, plot.bottom - 2, "cohort")]
+            since = None
+    return found
+
+
+def _events(report: Json, plot: Plot) -> list[str]:
+    """Sign-offs and breaches as numbered or named verticals."""
+    found = []
+    window = report.get("window") or {}
+    marks = [("interim", window.get("completed_at")), ("final", (window.get("final") or {}).get("completed_at"))]
+    if marks[0][1] == marks[1][1]:
+        marks = marks[1:]
+    for name, at in marks:
+        if at and plot.start <= instant(at) <= plot.end + 1:
+            x = plot.x(instant(at))
+            right = x > plot.right - 60
+            found.append(line(x, plot.top - 4, x, plot.bottom, "signed"))
+            found.append(
+                text(x + (-4 if right else 4), plot.bottom - 6, name, "note strong", "end" if right else "start")
+            )
+    for breach in report["breaches"]:
+        x = plot.x(instant(breach["at"]))
+        found += [line(x, plot.top, x, plot.bottom, "event"), badge(x, 8, str(breach["number"]), "cross")]
+    return found
+
+
+def _numbers(waits: Sequence[Json], plot: Plot) -> list[str]:
+    """Badges above the chart; neighbours that would touch share one."""
+    groups: list[list[Json]] = []
+    for wait in waits:
+        groups.append([wait])
+        while len(groups) > 1 and _touch(groups[-2], groups[-1], plot):
+            groups[-2:] = [[*groups[-2], *groups[-1]]]
+    found = []
+    for own in groups:
+        kind = "hold" if any(item["kind"] == "hold" for item in own) else "waiting"
+        found.append(badge(_middle(own, plot), 22, _numbered(own), kind))
+    return found
+
+
+def _middle(own: list[Json], plot: Plot) -> float:
+    return (plot.x(instant(own[0]["from"])) + plot.x(instant(own[-1]["to"]))) / 2
+
+
+def _numbered(own: list[Json]) -> str:
+    first, last = own[0]["number"], own[-1]["number"]
+    return str(first) if first == last else f"{first}\N{EN DASH}{last}"
+
+
+def _touch(left: list[Json], right: list[Json], plot: Plot) -> bool:
+    apart = _middle(right, plot) - _middle(left, plot)
+    return apart < half(_numbered(left)) + half(_numbered(right)) + 1.5
+
+
+def _exposure_words(report: Json) -> str:
+    actual = [record for record in report["exposure_recorded"] if record["kind"] == "actual"]
+    last = percent(actual[-1]["percent"]) if actual else "not read"
+    causes = listed([f"{item['number']}: {item['why']}" for item in report["waits"][:8]])
+    ramp = report["ramp"]
+    return (
+        f"Planned from {percent(ramp['from'])} to {percent(ramp['to'])}; last actual reading {last}. "
+        f"{counted(len(report['waits']), 'wait or hold', 'waits and holds')}. {causes}"
+    )

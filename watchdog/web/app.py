@@ -1,0 +1,148 @@
+"""The Starlette application: which address is answered by what, and on which thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from watchdog import __version__
+from watchdog.errors import LedgerError
+from watchdog.ledger import Ledger
+from watchdog.metrics import CONTENT_TYPE, Metrics
+from watchdog.web.api import VERBS, Api
+from watchdog.web.bodies import authorize, order_of, read_body
+from watchdog.web.guard import Guard
+from watchdog.web.openapi import document
+from watchdog.web.page import status_page
+from watchdog.web.problems import Problem, of_status, response
+from watchdog.web.reports import Build, Reports, builder
+
+WORKERS = 4
+"""Threads that read the ledger: few, so that no crowd of readers takes the connections that ticks need."""
+ROLLOUT = "/api/v1/rollouts/{id}"
+log = structlog.get_logger()
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+Work = Callable[[Request], Response]
+
+
+def create_app(
+    *,
+    ledger: Ledger,
+    metrics: Metrics,
+    token: str | None,
+    clock: Callable[[], float],
+    ready: Callable[[], tuple[bool, str]],
+    wake: Callable[[str], None],
+    report_bytes: Build | None = None,
+) -> Starlette:
+    """The daemon's HTTP side. `wake` is called with a rollout's name after a command for it was recorded.
+
+    `token` None refuses every changing call; `ready` says whether the daemon works, and in words why not.
+    """
+    api = Api(ledger, clock, wake)
+    reports = Reports(ledger, report_bytes or builder(ledger, clock))
+    workers = ThreadPoolExecutor(WORKERS, "http-worker")
+    building = ThreadPoolExecutor(1, "http-report")  # one at a time: a long watch is seconds of work and much memory
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        for pool in (workers, building):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def on(work: Work, pool: ThreadPoolExecutor = workers) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            return await asyncio.get_running_loop().run_in_executor(pool, work, request)
+
+        return endpoint
+
+    def command(verb: str) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            _log_refusal(request, verb, token)
+            order = order_of(request.headers.get("content-type", ""), await read_body(request))
+            return await on(lambda asked: api.give(asked, verb, order))(request)
+
+        return endpoint
+
+    routes = [
+        Route("/", on(lambda _: status_page(ledger, clock()))),
+        Route("/healthz", _healthz),
+        Route("/readyz", on(lambda _: _readyz(*ready()))),
+        Route("/metrics", _metrics(metrics)),
+        Route("/openapi.json", _openapi),
+        Route("/api/v1/rollouts", on(api.rollouts)),
+        Route(ROLLOUT, on(api.status)),
+        Route(f"{ROLLOUT}/evaluations", on(api.evaluations)),
+        Route(f"{ROLLOUT}/transitions", on(api.transitions)),
+        Route(f"{ROLLOUT}/report", on(lambda asked: reports.serve(asked, api.rollout(asked)), building)),
+        Route(f"{ROLLOUT}/commands/{{command:int}}", on(api.command)),
+        *(Route(f"{ROLLOUT}/{verb}", command(verb), methods=["POST"]) for verb in VERBS),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, metrics=metrics)],
+        exception_handlers={Problem: _on_problem, LedgerError: _on_ledger_error, HTTPException: _on_http_exception},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _log_refusal(request: Request, verb: str, token: str | None) -> None:
+    """`authorize`, with a line in the log for who is refused: somebody may be trying keys."""
+    try:
+        authorize(request, token)
+    except Problem as problem:
+        peer = request.client.host if request.client is not None else None
+        log.warning("http", refused=verb, rollout=request.path_params["id"], peer=peer, why=problem.detail)
+        raise
+
+
+async def _healthz(_request: Request) -> Response:
+    """The process answers; it asks nothing of anybody."""
+    return JSONResponse({"status": "ok", "version": __version__})
+
+
+def _readyz(ready: bool, why: str) -> Response:  # noqa: FBT001
+    if not ready:
+        raise Problem("not-ready", why, {"Retry-After": "10"})
+    return JSONResponse({"status": "ready", "why": why})
+
+
+def _metrics(metrics: Metrics) -> Endpoint:
+    async def endpoint(_request: Request) -> Response:
+        return Response(metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    return endpoint
+
+
+async def _openapi(_request: Request) -> Response:
+    return JSONResponse(document(__version__))
+
+
+async def _on_problem(request: Request, problem: Exception) -> Response:
+    if not isinstance(problem, Problem):
+        raise problem
+    return response(problem, request.url.path)
+
+
+async def _on_ledger_error(request: Request, error: Exception) -> Response:
+    detail = f"{error}. To take a flag back without a ledger: `slo-watchdog flags kill FLAG --reason ...`"
+    return response(Problem("ledger", detail, {"Retry-After": "5"}), request.url.path)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return response(of_status(error.status_code, request.method, request.url.path, error.headers), request.url.path)
