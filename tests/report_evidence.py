@@ -1,8 +1,8 @@
 """Made-up but plausible evidence for reports: a small simulation of a watch, the same on every run.
 
-    evidence = Scene(days=9).signed_off()
+    evidence = scene("signed_off")
 
-Traffic follows the day; incidents are given as (start hour, hours, what). Steps wait for failing slots and holds.
+Traffic follows the day; incidents are given as (start hour, end hour, rate). Steps wait for failing slots and holds.
 """
 
 from __future__ import annotations
@@ -11,172 +11,33 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
+from tests.report_rule import HOUR, SLOT, START, iso, rollout
+from watchdog.evaluate import evaluate
+from watchdog.figures import Tally, figures, window_figures
 from watchdog.model import (
     Breach,
-    Cohorts,
-    Comparison,
-    Confirm,
-    Detector,
     Evaluation,
     Exposure,
     Kind,
+    Measurement,
     Mode,
     Notification,
     Objective,
+    ObjectiveSlice,
     OnBreach,
     Phase,
-    PlanStep,
-    Ramp,
     Reason,
     Rollback,
-    RollbackRule,
-    Rollout,
-    Sequential,
     Severity,
     Slice,
-    SliceVerdict,
-    Target,
     Transition,
     Verdict,
-    WindowRule,
 )
-from watchdog.evaluate import evaluate, share_met
-from watchdog.model import Measurement, ObjectiveSlice
 from watchdog.report import ACTUAL, DESIRED, REAL, BreachFact, Evidence
-from watchdog.window import Looked, Window, Windows, combine, judge
-
-START = int(datetime(2026, 11, 22, 9, tzinfo=UTC).timestamp())
-HOUR = 3600
-SLOT = 30
-RULE = """\
-rollout: checkout-2.14.0
-service: checkout
-version: 2.14.0
-flag: new-checkout
-mode: act
-interval: 30s
-delay: 30s
-window: {slices: 48, slice: 1h, max_gap: 30m, max_idle: 24}
-ramp: {strategy: progressive, from: 0, to: 100, over: 7d, every: 1h}
-rollback: {to: 0, within: 15m, verify: 30m}
-false_rollback: 1%
-waive: {pooled_exposure: "error_rate has no variant label on the edge proxy; agreed with A. Okafor, CHG-4411"}
-cohorts: {exposed: 'variant="on"', control: 'variant="off"'}
-objectives:
-"""
-
-
-def iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
-
-
-def event(name: str, bad: str, total: str, target: Target, **more: Any) -> Objective:
-    allowed = round(1 - target.limit, 12) if target.of_good else target.limit
-    settings: dict[str, Any] = {"detector": Sequential(60), "on_breach": OnBreach.ROLLBACK, "min_events": 100.0}
-    settings |= {"min_slice_events": 3 / allowed, "allowed": allowed, "bad": bad, "total": total} | more
-    return Objective(name, Kind.EVENT, target, **settings)
-
-
-def objectives() -> tuple[Objective, ...]:
-    requests, slow = 'http_requests_total{job="checkout"', "http_request_duration_seconds_bucket"
-    return (
-        event(
-            "test_pass_rate",
-            'sum(increase(synthetic_test_runs_total{suite="checkout",outcome!="pass"}[$range]))',
-            'sum(increase(synthetic_test_runs_total{suite="checkout"}[$range]))',
-            Target(Comparison.AT_LEAST, 0.98),
-            min_events=1.0,
-            pool_window=True,
-        ),
-        event(
-            "error_rate",
-            f'sum(increase({requests},code=~"5.."}}[$range]))',
-            f"sum(increase({requests}}}[$range]))",
-            Target(Comparison.BELOW, 0.001),
-        ),
-        event(
-            "latency_p95",
-            f'sum(increase(http_request_duration_seconds_count{{job="checkout"}}[$range])) - '
-            f'sum(increase({slow}{{job="checkout",le="0.2"}}[$range]))',
-            'sum(increase(http_request_duration_seconds_count{job="checkout"}[$range]))',
-            Target(Comparison.AT_LEAST, 0.95),
-            on_breach=OnBreach.HOLD,
-        ),
-        event(
-            "availability",
-            'sum(increase(probe_runs_total{instance="https://shop.example/checkout"}[$range])) - '
-            'sum(increase(probe_success_total{instance="https://shop.example/checkout"}[$range]))',
-            'sum(increase(probe_runs_total{instance="https://shop.example/checkout"}[$range]))',
-            Target(Comparison.AT_LEAST, 0.999),
-            min_events=1.0,
-            pool_window=True,
-            outside=True,
-            silence_fails=True,
-        ),
-        event(
-            "checkout_errors_exposed",
-            f'sum(increase({requests},code=~"5..",$cohort}}[$range]))',
-            f"sum(increase({requests},$cohort}}[$range]))",
-            Target(Comparison.AT_MOST, 0.002),
-        ),
-        Objective(
-            "queue_age",
-            Kind.VALUE,
-            Target(Comparison.BELOW, 30.0),
-            Confirm(60),
-            OnBreach.ROLLBACK,
-            value='max(checkout_queue_oldest_age_seconds{job="checkout-worker"})',
-        ),
-        Objective(
-            "flag_ramp",
-            Kind.INTERNAL,
-            Target(Comparison.AT_MOST, 0.0),
-            Confirm(60),
-            OnBreach.PAGE,
-            internal="flag_ramp",
-        ),
-    )
-
-
-def rule_text(own: tuple[Objective, ...]) -> str:
-    lines = []
-    for o in own:
-        lines.append(f"  - name: {o.name}")
-        lines += [
-            f"    {key}: {value}" for key, value in (("bad", o.bad), ("total", o.total), ("value", o.value)) if value
-        ]
-        if o.internal:
-            lines.append(f"    internal: {o.internal}")
-        else:
-            lines += [f"    {o.target.comparison.value}: {o.target.limit:g}", f"    on_breach: {o.on_breach.value}"]
-            lines += ["    no_data: fail", "    outside: true"] if o.outside else []
-            lines += ["    pool: window"] if o.pool_window else []
-    return RULE + "\n".join(lines) + "\n"
-
-
-def rollout(mode: Mode = Mode.ACT) -> Rollout:
-    own = objectives()
-    return Rollout(
-        name="checkout-2.14.0",
-        service="checkout",
-        version="2.14.0",
-        flag="new-checkout",
-        objectives=own,
-        window=WindowRule(),
-        ramp=Ramp(
-            "progressive", 0.0, 100.0, tuple(PlanStep(Exposure(100 * k / 168), HOUR) for k in range(1, 169)), 604800
-        ),
-        rollback=RollbackRule(),
-        mode=mode,
-        waive={"pooled_exposure": "error_rate has no variant label on the edge proxy; agreed with A. Okafor, CHG-4411"},
-        cohorts=Cohorts('variant="on"', 'variant="off"'),
-        text=rule_text(own),
-        sha256="5f0c6d1ab5f4c1b7d0c1f4b4f3c51b6c8f4e0f6b1a3b4e86c0c1e1d9a2b7c3d4",
-        resolved="{}",
-    )
+from watchdog.window import Looked, Windows, combine, judge
 
 
 @dataclass
@@ -280,7 +141,8 @@ class Scene:
                     )
                 continue
             last = newest[-1]
-            why = f"{objective.name} {100 * (last.bad or 0) / (last.total or 1):.3g}% bad ({last.bad or 0:.0f} of {last.total or 0:.0f})"
+            share = 100 * (last.bad or 0) / (last.total or 1)
+            why = f"{objective.name} {share:.3g}% bad ({last.bad or 0:.0f} of {last.total or 0:.0f})"
             threshold = 1 / self.rollout.alpha
             breach = Breach(
                 objective.name, at, objective.detector.name, 2.3 * threshold, threshold, last.bad, last.total, None, why
@@ -430,20 +292,9 @@ class Scene:
             not_controlled=("queue_age",),
         )
 
-    def _window(self, window: Window, final: Window) -> dict[str, Any]:
-        return {
-            "required": window.required,
-            "current": window.current,
-            "longest": window.longest,
-            "completed_at": None if window.completed_at is None else iso(window.completed_at),
-            "idle": window.idle,
-            "unknown_s": window.gap * SLOT,
-            "resets": [{"at": iso(r.at), "objective": r.objective, "why": r.why} for r in window.resets],
-            "final": {
-                "current": final.current,
-                "completed_at": None if final.completed_at is None else iso(final.completed_at),
-            },
-        }
+    def _window(self) -> dict[str, Any]:
+        windows = self.windows
+        return window_figures(self.rollout, windows.interim.window, windows.final.window, None)
 
     def _status(self, last: int) -> dict[str, Any]:
         hold = next((t for t in reversed(self.transitions) if t.kind in ("hold", "resume")), None)
@@ -459,7 +310,7 @@ class Scene:
             else None,
             "waiting": ["error_rate is fail"] if self.waiting else [],
             "exposure": {"desired": self.percent, "actual": self.percent},
-            "window": self._window(self.windows.interim.window, self.windows.final.window),
+            "window": self._window(),
             "objectives": [
                 {
                     "name": name,
@@ -478,40 +329,19 @@ class Scene:
         }
 
     def _figures(self, last: int) -> dict[str, Any]:
-        counts: dict[str, Any] = {}
-        gaps: set[tuple[int, int, str]] = set()
-        for name, own in self.evaluations.items():
-            reasons: dict[str, int] = {}
-            start = before = None
-            for item in [*own, Evaluation(last + SLOT, Verdict.PASS)]:
-                reason = item.reason.value if item.reason else None
-                if reason:
-                    reasons[reason] = reasons.get(reason, 0) + 1
-                if reason != before:
-                    if before and start is not None:
-                        gaps.add((start, item.at - SLOT, before))
-                    start, before = item.at, reason
-            counts[name] = {v.value: sum(e.verdict is v for e in own) for v in Verdict} | {"reasons": reasons}
-        return {
-            "rollout": "checkout-2.14.0",
-            "from": iso(START),
-            "to": iso(last),
-            "interval_s": SLOT,
-            "phase": self.phase.value,
-            "slots": (last - START) // SLOT,
-            "evaluations": counts,
-            "breaches": [
-                {"objective": f.breach.objective, "at": iso(f.breach.at), "why": f.breach.why} for f in self.breaches
-            ],
-            "window": self._window(self.windows.interim.window, self.windows.final.window),
-            "gaps": [{"from": iso(a), "to": iso(b), "reason": r} for a, b, r in sorted(gaps)],
-            "exposure": [{"at": iso(at), "percent": e.percent} for at, kind, e in self.exposures if kind == ACTUAL],
-            "transitions": [
-                {"at": iso(t.at), "from": t.source.value, "to": t.target.value, "why": t.why}
-                for t in self.transitions
-                if t.source is not t.target
-            ],
-        }
+        tally = Tally(self.rollout)
+        for column in zip(*self.evaluations.values(), strict=True):
+            tally.add(column[0].at, dict(zip(self.evaluations, column, strict=True)))
+        return figures(
+            self.rollout,
+            (START, last),
+            self.phase,
+            tally,
+            self._window(),
+            breaches=[fact.breach for fact in self.breaches],
+            exposure=[(int(at), exposure) for at, kind, exposure in self.exposures if kind == ACTUAL],
+            transitions=self.transitions,
+        )
 
 
 REFUSED = "connection refused by prometheus.example:9090"
@@ -524,7 +354,7 @@ GAPS = [
 
 
 def signed_off() -> Evidence:
-    """Nine and a half days: a reset by a failing hour, an outage, a breach that held the ramp, then a final sign-off."""
+    """Nine days and a half: a failing hour, an outage, a breach that held the ramp, then a final sign-off."""
     return Scene(
         hours=14 * 24,
         incidents={"error_rate": [(51.0, 51.06, 0.004), (99.9, 99.97, 0.03)], "latency_p95": [(120.3, 121.1, 0.09)]},
@@ -559,6 +389,12 @@ def interim() -> Evidence:
 def observed() -> Evidence:
     """The rolled-back scene in an observation: nothing was written."""
     return rolled_back(Mode.OBSERVE)
+
+
+@cache
+def scene(name: str) -> Evidence:
+    """One of SCENES, made once."""
+    return SCENES[name]()
 
 
 SCENES: dict[str, Callable[[], Evidence]] = {

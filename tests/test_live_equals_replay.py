@@ -178,3 +178,16 @@ def test_a_run_with_outages_agrees_with_its_replay_once_settled(
     for key in ("current", "longest", "completed_at", "resets"):
         assert live_window[key] == replay_window[key], key
     ledger.close()
+
+
+def test_skipping_the_slots_at_which_nothing_can_be_decided_changes_nothing(
+    rollout: Rollout, prometheus: PrometheusServer
+) -> None:
+    """A replay that asks for a decision at every slot ends with the same figures, to the byte."""
+    found = []
+    for skips in (True, False):
+        run = Replay(rollout, S, S + 14 * HOUR, keep_going=True, skips_quiet_slots=skips)
+        with Prometheus(prometheus.url, judge_skew=False) as source:
+            run.run(source)
+        found.append(run.figures())
+    assert found[0] == found[1]

@@ -130,7 +130,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     )
     (objective,) = rollout.objectives
     assert (objective.range, objective.min_events, objective.min_slice_events) == (300, 1, 3000)
-    assert (objective.present, objective.fresh, objective.max_age) == ("count(up)", None, 120)
+    assert (objective.present, objective.fresh, objective.max_age) == ("count(count_over_time(up[30s]))", None, 120)
     assert objective.on_breach is OnBreach.ROLLBACK
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from watchdog.fields import Section, grid, whole
 from watchdog.model import Confirm, Detector, Sequential
-from watchdog.quantities import format_duration, parse_number, shown
+from watchdog.quantities import format_duration, parse_number, promql_duration, shown
 
 _OF = re.compile(r"(\d{1,3}) +of +(\d{1,3})")
 
@@ -22,6 +22,11 @@ class Surroundings:
     interval: int
     scrape_interval: float
     cohorts: bool
+
+    @property
+    def present(self) -> str:
+        """Whether Prometheus was ingesting: samples of `up` in the last two scrapes (docs/decisions/present.md)."""
+        return f"count(count_over_time(up[{promql_duration(2 * self.scrape_interval)}]))"
 
     @property
     def every(self) -> int:

@@ -15,7 +15,6 @@ from watchdog.model import (
     Objective,
     Reason,
     Series,
-    Target,
     Verdict,
 )
 from watchdog.quantities import format_number, format_share
@@ -45,8 +44,8 @@ def measure(objective: Objective, answers: Answers, instants: Iterable[int], sca
 
 
 def _event(objective: Objective, answers: Answers, at: int, scale: float) -> Measurement:
-    if answers.bad.problems or answers.total.problems:
-        problem = _worst(answers.bad.problems.get(at), answers.total.problems.get(at))
+    if answers.bad.problems or answers.total.problems or answers.fresh is not None:
+        problem = _worst(answers.bad.problems.get(at), answers.total.problems.get(at), _fresh_problem(answers, at))
         if problem is not None:
             return Measurement(at, reason=problem[0], detail=problem[1])
     total = answers.total.values.get(at)
@@ -59,9 +58,10 @@ def _event(objective: Objective, answers: Answers, at: int, scale: float) -> Mea
 
 
 def _value(objective: Objective, answers: Answers, at: int, _scale: float) -> Measurement:
-    problem = answers.value.problems.get(at)
-    if problem is not None:
-        return Measurement(at, reason=problem[0], detail=problem[1])
+    if answers.value.problems or answers.fresh is not None:
+        problem = _worst(answers.value.problems.get(at), _fresh_problem(answers, at))
+        if problem is not None:
+            return Measurement(at, reason=problem[0], detail=problem[1])
     value = answers.value.values.get(at)
     if value is None:
         return _empty(objective, answers, at)
@@ -77,6 +77,11 @@ def _worst(*problems: tuple[Reason, str] | None) -> tuple[Reason, str] | None:
     return min(found, key=lambda problem: RANK[problem[0]]) if found else None
 
 
+def _fresh_problem(answers: Answers, at: int) -> tuple[Reason, str] | None:
+    problem = answers.fresh.problems.get(at) if answers.fresh is not None else None
+    return (problem[0], f"fresh: {problem[1]}") if problem is not None else None
+
+
 def _empty(objective: Objective, answers: Answers, at: int) -> Measurement:
     if objective.uses_cohort:
         return Measurement(at, reason=Reason.LOW_TRAFFIC, detail="nobody is in the cohort (the query answered nothing)")
@@ -88,9 +93,6 @@ def _empty(objective: Objective, answers: Answers, at: int) -> Measurement:
 def _stale(objective: Objective, answers: Answers, at: int) -> Measurement | None:
     if answers.fresh is None:
         return None
-    problem = answers.fresh.problems.get(at)
-    if problem is not None:
-        return Measurement(at, reason=problem[0], detail=f"fresh: {problem[1]}")
     newest = answers.fresh.values.get(at)
     if newest is None or not math.isfinite(newest):
         return Measurement(at, reason=Reason.STALE, detail="fresh: the query gave no time of a newest sample")
@@ -103,18 +105,16 @@ def _stale(objective: Objective, answers: Answers, at: int) -> Measurement | Non
 
 def evaluate(objective: Objective, measurement: Measurement) -> Evaluation:
     """Hold one slot's measurement against the objective's target."""
-    at = measurement.at
-    if measurement.reason is not None:
-        return Evaluation(at, Verdict.UNKNOWN, measurement.reason, detail=measurement.detail)
-    if measurement.silent:
-        return Evaluation(at, Verdict.FAIL, detail=measurement.detail, silent=True)
-    bad, total = measurement.bad, measurement.total
+    at, value, bad, total, reason, detail, silent = measurement
+    if reason is not None:
+        return Evaluation(at, Verdict.UNKNOWN, reason, detail=detail)
+    if silent:
+        return Evaluation(at, Verdict.FAIL, detail=detail, silent=True)
     if bad is not None and total is not None:
         if total <= 0.0 or total < objective.min_events * (1.0 - SAME):
             return Evaluation(at, Verdict.UNKNOWN, Reason.LOW_TRAFFIC, None, bad, total)
         verdict = Verdict.PASS if share_met(objective, bad, total) else Verdict.FAIL
         return Evaluation(at, verdict, None, None, bad, total)
-    value = measurement.value
     if value is None:
         return Evaluation(at, Verdict.UNKNOWN, Reason.NO_DATA, detail="nothing was measured")
     return Evaluation(at, Verdict.PASS if objective.target.met_by(value) else Verdict.FAIL, None, value)
@@ -122,13 +122,15 @@ def evaluate(objective: Objective, measurement: Measurement) -> Evaluation:
 
 def share_met(objective: Objective, bad: float, total: float) -> bool:
     """Whether `bad` of `total` (> 0) keeps an event objective: judged on the bad share, where equality is exact."""
-    return bad_share_target(objective).met_by(bad / total)
+    share, allowed = bad / total, objective.allowed
+    if abs(share - allowed) <= SAME * max(share, allowed):
+        return not strict(objective)
+    return share < allowed
 
 
-def bad_share_target(objective: Objective) -> Target:
-    """The objective's target as one on the share of bad events."""
-    strict = objective.target.comparison in (Comparison.BELOW, Comparison.ABOVE)
-    return Target(Comparison.BELOW if strict else Comparison.AT_MOST, objective.allowed)
+def strict(objective: Objective) -> bool:
+    """Whether a number equal to the limit misses it (`below`, `above`)."""
+    return objective.target.comparison in (Comparison.BELOW, Comparison.ABOVE)
 
 
 def missed(objective: Objective, measurement: Measurement) -> bool:

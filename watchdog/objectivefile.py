@@ -176,7 +176,7 @@ def _measured(
         _refuse(section, EVENTS_ONLY, "a value objective (it counts no events)")
     target, allowed = _share_target(section) if event else (_value_target(section), ONE)
     detector = read_detector(section, allowed, around) if event else read_confirm(section, around)
-    options = queries | _options(section, split=split)
+    options = queries | _options(section, around, split=split)
     fewest = float(3 / allowed) if event and allowed else 1.0
     if event:
         options["min_events"] = section.take("min_events", positive_number, 1.0)
@@ -188,7 +188,7 @@ def _measured(
     return Objective(name, kind, target, detector, on_breach or OnBreach.ROLLBACK, **options)
 
 
-def _options(section: Section, *, split: bool) -> dict[str, Any]:
+def _options(section: Section, around: Surroundings, *, split: bool) -> dict[str, Any]:
     """What event and value objectives have in common."""
     silence_fails = section.take("no_data", word("unknown", "fail"), "unknown") == "fail"
     if silence_fails and split:
@@ -200,7 +200,7 @@ def _options(section: Section, *, split: bool) -> dict[str, Any]:
     return {
         "range": section.take("range", positive_duration, 300.0),
         "silence_fails": silence_fails,
-        "present": section.take("present", _plain_query, "count(up)"),
+        "present": section.take("present", _plain_query, around.present),
         "outside": section.take("outside", flag, False),  # noqa: FBT003
         "fresh": section.take("fresh", _plain_query, "") or None,
         "max_age": section.take("max_age", positive_duration, 120.0),

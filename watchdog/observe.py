@@ -13,6 +13,7 @@ from typing import Protocol
 from watchdog.evaluate import NOTHING, Answers, evaluate, measure
 from watchdog.model import Evaluation, Kind, Measurement, Objective, Rollout, Series
 from watchdog.prometheus import Range
+from watchdog.quantities import promql_duration
 from watchdog.watch import Slot
 
 Progress = Callable[[int, int], None]
@@ -125,8 +126,7 @@ def _answer(
 
 def expand(query: str, seconds: float, cohort: str | None) -> str:
     """The query as it is sent: `$range` in whole milliseconds at the finest, `$cohort` as a label matcher."""
-    length = f"{seconds:.0f}s" if float(seconds).is_integer() else f"{round(seconds * 1000)}ms"
-    return query.replace("$range", length).replace("$cohort", cohort or "")
+    return query.replace("$range", promql_duration(seconds)).replace("$cohort", cohort or "")
 
 
 def expressions(rollout: Rollout, objective: Objective, seconds: float, *, control: bool = False) -> dict[str, str]:
@@ -141,14 +141,15 @@ def _expressions(rollout: Rollout, ask: Ask) -> Iterable[str]:
     return expressions(rollout, ask.objective, ask.seconds, control=ask.grid == "control").values()
 
 
-def _answers(rollout: Rollout, ask: Ask, requests: Mapping[Range, Series], silence: Series | None) -> Answers:
+def _answers(rollout: Rollout, ask: Ask, requests: Mapping[Range, Series], silence: Mapping[str, Series]) -> Answers:
     roles = expressions(rollout, ask.objective, ask.seconds, control=ask.grid == "control")
     found = {role: requests[Range(text, ask.first, ask.last, ask.step)] for role, text in roles.items()}
     answers = Answers(
         found.get("bad", NOTHING), found.get("total", NOTHING), found.get("value", NOTHING), found.get("fresh")
     )
-    if ask.objective.silence_fails and silence is not None:
-        return replace(answers, ingesting=_ingesting(silence, ask.seconds, rollout.interval))
+    present = silence.get(ask.objective.present)
+    if ask.objective.silence_fails and present is not None:
+        return replace(answers, ingesting=_ingesting(present, ask.seconds, rollout.interval))
     return answers
 
 
@@ -158,8 +159,8 @@ def _silence(
     wanted: Sequence[Ask],
     requests: Mapping[Range, Series],
     deadline: float | None,
-) -> Series | None:
-    """The answers to `present:` where a `no_data: fail` objective answered nothing, on the slot grid."""
+) -> dict[str, Series]:
+    """The answers to each `present:` around where its `no_data: fail` objectives answered nothing, slot by slot."""
     spans: dict[str, tuple[int, int]] = {}
     for ask in wanted:
         if not ask.objective.silence_fails:
@@ -171,15 +172,9 @@ def _silence(
             first = _up(int(empty[0] - 2 * ask.seconds), rollout.interval)
             known = spans.get(ask.objective.present, (first, empty[-1]))
             spans[ask.objective.present] = (min(known[0], first), max(known[1], empty[-1]))
-    if not spans:
-        return None
-    present = {Range(text, first, last, rollout.interval): Series() for text, (first, last) in spans.items()}
+    present = {Range(text, first, last, rollout.interval): NOTHING for text, (first, last) in spans.items()}
     _answer(source, present, deadline)
-    if len(present) == 1:
-        return next(iter(present.values()))
-    # Several `present:` expressions: Prometheus was ingesting where each of them has a value.
-    common = set.intersection(*(set(series.values) for series in present.values()))
-    return Series(dict.fromkeys(common, 1.0))
+    return {asked.expression: series for asked, series in present.items()}
 
 
 def _ingesting(present: Series, seconds: float, interval: int) -> Callable[[int], bool]:

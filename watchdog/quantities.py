@@ -40,6 +40,11 @@ def shown(found: object) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
+def promql_duration(seconds: float) -> str:
+    """A duration as PromQL takes it: whole seconds, or whole milliseconds at the finest."""
+    return f"{seconds:.0f}s" if float(seconds).is_integer() else f"{round(seconds * 1000)}ms"
+
+
 def parse_decimal(written: object) -> Decimal:
     """An exact finite number from text or a number; ValueError otherwise."""
     if isinstance(written, bool) or not isinstance(written, (str, int, float)):

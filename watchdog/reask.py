@@ -65,7 +65,12 @@ def forget(rollout: Rollout, unanswered: dict[Key, float], newest: int) -> None:
 
 
 def unsettled(rollout: Rollout, unanswered: Mapping[Key, float], now: float, start: int | None, end: int) -> bool:
-    """Whether a slot in (start, end] may still be turned: it is unanswered and younger than `settle`."""
+    """Whether a slice that ended in (start, end] may still be turned.
+
+    It may while a slot of it is unanswered, until `settle` after the slice's end; an unfinished slice is not asked for.
+    """
     if start is None:
         return False
-    return any(start < at <= end and now - at < rollout.settle for _, _, at in unanswered)
+    length = rollout.window.slice
+    last = end // length * length
+    return any(start < at <= last and now < -(-at // length) * length + rollout.settle for _, _, at in unanswered)

@@ -214,10 +214,8 @@ def checkpoint_from(at: int, text: str) -> Checkpoint:
     """What `checkpoint_text` gave, back; floats survive to the bit."""
     tracks = []
     for name, data in json.loads(text).items():
-        state = data.pop("detector")
-        detector = detect.State(
-            state["used"], tuple(state["wealth"]), tuple((int(at), bool(bad)) for at, bad in state["known"])
-        )
+        used, wealth, known = data.pop("detector")
+        detector = detect.State(used, tuple(wealth), tuple((int(at), bool(failed)) for at, failed in known))
         opened = Breach(**data.pop("open")) if data.get("open") is not None else data.pop("open")
         recent = tuple((bool(known), str(reason)) for known, reason in data.pop("recent"))
         tracks.append((name, Track(detector=detector, open=opened, recent=recent, **data)))

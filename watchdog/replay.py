@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from watchdog.control import Control, Timeline
-from watchdog.decide import Decision, Seen, decide, settle
+from watchdog.decide import Decision, Seen, asleep_until, decide, settle
 from watchdog.figures import Tally, figures, window_figures
 from watchdog.model import (
     Breach,
@@ -24,7 +25,7 @@ from watchdog.model import (
 from watchdog.observe import Facts, Source, asks, observe, slots
 from watchdog.watch import Found, Slot, Watch
 
-CHUNK = 10_000
+CHUNK = 5_040
 """Slots asked for at once: a range query of Prometheus has at most 11,000 points."""
 
 OnSlots = Callable[[int, int], None]
@@ -39,6 +40,8 @@ class Replay:
     end: int
     keep_going: bool = False
     keep_evaluations: bool = False
+    skips_quiet_slots: bool = True
+    """Ask for no decision where none can come of it; a test shows that it makes no difference."""
     control: Control = field(init=False)
     watch: Watch = field(init=False)
     timeline: Timeline = field(init=False)
@@ -48,6 +51,7 @@ class Replay:
     transitions: list[Transition] = field(default_factory=list)
     slices: list[Slice] = field(default_factory=list)
     evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
+    _asleep_until: float = -math.inf
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.rollout, self.start)
@@ -94,6 +98,9 @@ class Replay:
                 self.evaluations.setdefault(name, []).append(evaluation)
         if found.closed_slice is not None:
             self.slices.append(found.closed_slice)
+        news = bool(found.opened or found.closed or found.closed_slice is not None or self.watch.unknown)
+        if self.skips_quiet_slots and not news and slot.at < self._asleep_until:
+            return found
         self.breaches.extend(found.opened)
         opened = tuple((breach, False) for breach in found.opened)
         decision = decide(self.rollout, self.control, self._seen(float(slot.at), found=found, opened=opened))
@@ -102,6 +109,8 @@ class Replay:
         self._apply(decision)
         if not self.control.confirmed:
             self._apply(settle(self.rollout, self.control, self._seen(float(slot.at), found=found)))
+        # News of this slot (a reset, say) is told at the next one, as it is live.
+        self._asleep_until = -math.inf if news else asleep_until(self.rollout, self.control)
         return found
 
     def _apply(self, decision: Decision) -> None:

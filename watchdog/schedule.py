@@ -30,4 +30,10 @@ class SlotTrigger(BaseTrigger):  # type: ignore[misc]
         if previous_fire_time is not None:
             floor = max(floor, previous_fire_time.timestamp())
         slot = (floor - self.after) // self.interval + 1
-        return datetime.fromtimestamp(0, UTC) + timedelta(seconds=slot * self.interval + self.after)
+        due = _at(slot * self.interval + self.after)
+        # To the microsecond an instant may lie a little before its due time: then this one has fired already.
+        return due if due.timestamp() > floor else _at((slot + 1) * self.interval + self.after)
+
+
+def _at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)

@@ -14,6 +14,7 @@ from watchdog import detect
 from watchdog.evaluate import missed, sentence
 from watchdog.model import (
     Breach,
+    Confirm,
     Evaluation,
     Exposure,
     Measurement,
@@ -74,11 +75,8 @@ class Track:
     measured: int = 0
     passed: int = 0
     failed: int = 0
-
-    @property
-    def blind(self) -> bool:
-        """Too few of the last steps are known for the detector to mean anything."""
-        return self.seen >= BLIND_STEPS and sum(known for known, _ in self.recent) < BLIND_KNOWN
+    blind: bool = False
+    """Too few of the last steps are known for the detector to mean anything."""
 
     @property
     def blind_reason(self) -> Reason:
@@ -110,7 +108,10 @@ class Watch:
         self.at = first
         self.slices: list[Slice] = []
         self.windows = Windows(rollout)
+        self._lanes = {o.name: (o, self.tunings[o.name], rollout.step_range(o.detector)) for o in rollout.objectives}
         self.latest: Mapping[str, Evaluation] = {}
+        self.unknown = False
+        """Whether an objective of the newest slot could not be measured."""
         self._unmeasured: list[int] = []
         self._breaches: list[Breach] = []
 
@@ -120,55 +121,30 @@ class Watch:
         closed: list[Breach] = []
         judged: dict[str, Evaluation] = {}
         unmeasured = False
-        for objective in self.rollout.objectives:
-            name = objective.name
+        steps, evaluations = slot.steps, slot.evaluations
+        for name, (objective, tuning, length) in self._lanes.items():
             track = self.tracks[name]
-            step = slot.steps.get(name)
-            if step is not None:
-                breach = self._step(objective, track, step)
+            if name in steps:
+                breach = _step(objective, tuning, length, track, steps[name])
                 if breach is not None:
                     opened.append(breach)
-            evaluation = slot.evaluations.get(name)
+            evaluation = evaluations.get(name)
             if evaluation is not None:
-                evaluation = _seen_by(track, evaluation)
+                if track.blind:
+                    evaluation = _seen_by(track, evaluation)
                 judged[name] = evaluation
-                _look(track, evaluation)
-                if not evaluation.measured and name not in slot.excused:
+                if not _look(track, evaluation) and name not in slot.excused:
                     unmeasured = True
             if track.open is not None and self._over(track, slot.at):
                 closed.append(replace(track.open, closed_at=slot.at))
                 _empty(track, slot.at)
         if unmeasured:
             self._unmeasured.append(slot.at)
+        self.unknown = unmeasured
         self.at, self.latest = slot.at, judged
         for breach in opened:
             self._breaches.append(breach)
         return Found(slot.at, judged, tuple(opened), tuple(closed), self._close_slice(slot, exposure_over, settled))
-
-    def _step(self, objective: Objective, track: Track, step: Measurement) -> Breach | None:
-        if step.at - self.rollout.step_range(objective.detector) < track.since:
-            return None
-        reason = step.reason
-        track.seen += 1
-        track.recent = (
-            *track.recent[1 - BLIND_STEPS :],
-            (reason is None or reason is Reason.LOW_TRAFFIC, reason or ""),
-        )
-        if reason is not None:
-            return None
-        if step.bad:
-            track.bad_seen = True
-        if track.open is not None:
-            return None
-        tuning = self.tunings[objective.name]
-        taken = detect.step_of(tuning, step, failed=missed(objective, step))
-        outcome = detect.fold(tuning, track.detector, taken)
-        track.detector = outcome.state
-        if not outcome.alarm:
-            return None
-        track.open = _breach(objective, tuning, step, outcome.statistic)
-        track.not_good = max(track.not_good, step.at)
-        return track.open
 
     def _over(self, track: Track, at: int) -> bool:
         """Whether the open episode ends at this slot: nothing but good slots for `resume_after`."""
@@ -258,33 +234,59 @@ class Watch:
 
 def _seen_by(track: Track, evaluation: Evaluation) -> Evaluation:
     """A blind detector makes its objective's slot unknown: passing slots alone must not ramp."""
-    if not track.blind or not evaluation.measured:
+    if not evaluation.measured:
         return evaluation
     known = sum(known for known, _ in track.recent)
     detail = f"the detector is blind: {known} of its last {len(track.recent)} steps are known"
-    return replace(evaluation, verdict=Verdict.UNKNOWN, reason=track.blind_reason, detail=detail)
+    return evaluation._replace(verdict=Verdict.UNKNOWN, reason=track.blind_reason, detail=detail)
 
 
-def _look(track: Track, evaluation: Evaluation) -> None:
+def _step(objective: Objective, tuning: detect.Tuning, length: float, track: Track, step: Measurement) -> Breach | None:
+    """Take one detector step; only steps whose whole range (`length`) lies after the detector's start count."""
+    if step.at - length < track.since:
+        return None
+    reason = step.reason
+    track.seen += 1
+    track.recent = (
+        *track.recent[1 - BLIND_STEPS :],
+        (reason is None or reason is Reason.LOW_TRAFFIC, reason or ""),
+    )
+    if track.blind or reason is not None:
+        track.blind = track.seen >= BLIND_STEPS and sum(known for known, _ in track.recent) < BLIND_KNOWN
+    if reason is not None or (step.total is not None and step.total <= 0.0):
+        return None  # nobody came: no evidence, for `confirm` neither
+    if step.bad:
+        track.bad_seen = True
+    if track.open is not None:
+        return None
+    failed = isinstance(tuning.detector, Confirm) and missed(objective, step)
+    outcome = detect.fold(tuning, track.detector, detect.step_of(tuning, step, failed=failed))
+    track.detector = outcome.state
+    if not outcome.alarm:
+        return None
+    track.open = _breach(objective, tuning, step, outcome.statistic)
+    track.not_good = max(track.not_good, step.at)
+    return track.open
+
+
+def _look(track: Track, evaluation: Evaluation) -> bool:
+    """Count one slot; whether it was measured."""
+    if evaluation.bad:
+        track.bad_seen = True
     verdict = evaluation.verdict
-    if verdict is Verdict.PASS:
-        track.unknown_since = None
-        track.measured += 1
-        track.passed += 1
-    elif verdict is Verdict.FAIL:
-        track.unknown_since = None
-        track.not_good = evaluation.at
-        track.measured += 1
-        track.failed += 1
-    elif evaluation.reason is Reason.LOW_TRAFFIC:
-        track.unknown_since = None
-        track.measured += 1
-    else:
+    if verdict is Verdict.UNKNOWN and evaluation.reason is not Reason.LOW_TRAFFIC:
         track.not_good = evaluation.at
         if track.unknown_since is None:
             track.unknown_since = evaluation.at
-    if evaluation.bad:
-        track.bad_seen = True
+        return False
+    track.unknown_since = None
+    track.measured += 1
+    if verdict is Verdict.PASS:
+        track.passed += 1
+    elif verdict is Verdict.FAIL:
+        track.failed += 1
+        track.not_good = evaluation.at
+    return True
 
 
 def _empty(track: Track, at: int) -> None:
@@ -294,6 +296,7 @@ def _empty(track: Track, at: int) -> None:
     track.detector = detect.emptied(track.detector)
     track.seen = 0
     track.recent = ()
+    track.blind = False
 
 
 def _breach(objective: Objective, tuning: detect.Tuning, step: Measurement, statistic: float) -> Breach:

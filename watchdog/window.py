@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from watchdog.evaluate import bad_share_target, describe_target, share_met
+from watchdog.evaluate import describe_target, share_met, strict
 from watchdog.model import (
     SAME,
     Breach,
-    Comparison,
     Kind,
     Measurement,
     Objective,
     ObjectiveSlice,
+    Reason,
     Rollout,
     Slice,
     SliceVerdict,
@@ -82,23 +82,16 @@ def judge(objective: Objective, looked: Looked, pooled: Measurement | None, brea
         return verdict(SliceVerdict.UNKNOWN, f"{objective.name}: {looked.measured} of {looked.slots} slots measured")
     if pooled is None or pooled.silent:
         return verdict(*_by_slots(objective, looked))
-    if pooled.reason is not None and not (objective.kind is Kind.EVENT and _nobody(objective, pooled)):
+    nobody = objective.uses_cohort and pooled.reason is Reason.LOW_TRAFFIC
+    if nobody and objective.kind is Kind.VALUE:
+        return verdict(SliceVerdict.IDLE, f"{objective.name}: nobody was in the cohort")
+    if pooled.reason is not None and not nobody:
         return verdict(SliceVerdict.UNKNOWN, f"{objective.name} {pooled.reason.value}: {pooled.detail}")
     if objective.kind is Kind.EVENT:
         return verdict(*_by_events(objective, bad or 0.0, total or 0.0))
     met = value is not None and objective.target.met_by(value)
     why = f"{objective.name} {format_number(value or 0.0)}, wanted {describe_target(objective)}"
     return verdict(SliceVerdict.PASS if met else SliceVerdict.FAIL, why)
-
-
-def _nobody(objective: Objective, pooled: Measurement) -> bool:
-    return (
-        objective.uses_cohort
-        and pooled.total is None
-        and pooled.reason is not None
-        and not pooled.silent
-        and (pooled.reason.value == "low_traffic")
-    )
 
 
 def _by_slots(objective: Objective, looked: Looked) -> tuple[SliceVerdict, str]:
@@ -143,6 +136,8 @@ class Fold:
     """Consecutive unmeasured slots that reach up to the newest slice's end."""
     broken: tuple[int, int] | None = None
     """The slice (start, end) that a breach has already reset."""
+    newest: int = 0
+    """The end of the newest slice folded."""
 
     def __post_init__(self) -> None:
         self.window = Window(self.rollout.window.slices)
@@ -150,6 +145,7 @@ class Fold:
     def add(self, item: Slice) -> Slice:
         """Fold one slice; returns it with the verdicts that depend on this window."""
         item = self._pooled(item)
+        self.newest = item.end
         rule, window = self.rollout.window, self.window
         began = window.began_at if window.began_at is not None else item.end - rule.slice
         window = replace(window, began_at=began)
@@ -171,13 +167,20 @@ class Fold:
         return item
 
     def break_at(self, breach: Breach, *, rolled_back: bool) -> None:
-        """A breach resets at once; the slice in which it lies fails later without a second reset."""
+        """A breach resets at once; the slice in which it lies fails later without a second reset.
+
+        A slice that was folded already (a breach in its last slot, or in a back-filled stretch) has reset by itself:
+        what was earned since stays, and only a rollback's breach at zero progress is still to be recorded.
+        """
         length = self.rollout.window.slice
         end = -(-breach.at // length) * length
-        told = self.window.resets[-1] if self.window.resets else None
-        if self.broken == (end - length, end) or (told and (told.at, told.objective) == (breach.at, breach.objective)):
+        reset = Reset(breach.at, breach.objective, breach.why)
+        if breach.at <= self.newest or self.broken == (end - length, end):
+            told = any((r.at, r.objective) == (reset.at, reset.objective) for r in self.window.resets)
+            if rolled_back and not told:
+                self.window = replace(self.window, resets=(*self.window.resets, reset))
             return
-        self._reset(Reset(breach.at, breach.objective, breach.why), always=rolled_back)
+        self._reset(reset, always=rolled_back)
         self.broken = (end - length, end)
 
     def _completed(self, at: int) -> None:
@@ -186,6 +189,7 @@ class Fold:
         self.pools.clear()
 
     def _fail(self, item: Slice) -> None:
+        self.run = 0
         if self.broken == (item.end - self.rollout.window.slice, item.end):
             self._begin_anew()
             return
@@ -238,7 +242,9 @@ class Fold:
         judged = []
         for found in item.objectives:
             objective = self.rollout.objective(found.objective)
-            counted = found.verdict in (SliceVerdict.PASS, SliceVerdict.IDLE) and found.total is not None
+            breached = any(breach.objective == found.objective for breach in item.breaches)
+            # A recorded slice carries the verdict of the window it was folded into first: it is judged again.
+            counted = found.verdict is not SliceVerdict.UNKNOWN and found.total is not None and not breached
             if objective.pool_window and counted:
                 judged.append(self._budget(objective, found))
             else:
@@ -257,8 +263,7 @@ class Fold:
             why = f"{objective.name}: {format_number(full)} events in a window, {objective.min_slice_events:g} needed"
             return replace(found, verdict=SliceVerdict.IDLE, why=why)
         budget = objective.allowed * full
-        strict = bad_share_target(objective).comparison is Comparison.BELOW
-        spent = pool[0] > budget * (1.0 + SAME) or (strict and pool[0] >= budget * (1.0 - SAME))
+        spent = pool[0] > budget * (1.0 + SAME) or (strict(objective) and pool[0] >= budget * (1.0 - SAME))
         why = f"{objective.name}: {format_number(pool[0])} bad since the window began, budget {format_number(budget)}"
         return replace(found, verdict=SliceVerdict.FAIL if spent else SliceVerdict.PASS, why=why)
 

@@ -142,9 +142,8 @@ class Installation:
 
     def transitions(self, rollout: str) -> list[dict[str, Any]]:
         """Fetch what happened to a rollout, oldest first."""
-        found: list[dict[str, Any]] = json.loads(
-            fetch(self.url("watchdog", f"/api/v1/rollouts/{rollout}/transitions"), 5.0)
-        )
+        told = json.loads(fetch(self.url("watchdog", f"/api/v1/rollouts/{rollout}/transitions"), 5.0))
+        found: list[dict[str, Any]] = told["transitions"]
         return found
 
     def reports(self, rollout: str, folder: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ read right after it was written.
 
 from __future__ import annotations
 
+import math
+
 from watchdog.control import Control
 from watchdog.decide.breach import take_breaches
 from watchdog.decide.commands import COMMANDS, refuse_unknown
@@ -16,6 +18,7 @@ from watchdog.decide.progress import judge_windows, soak_if_ramped, step_if_due,
 from watchdog.decide.rollback import escalate, verify
 from watchdog.decide.start import start_if_due
 from watchdog.model import Phase, Rollout
+from watchdog.ramp import next_step
 
 
 def decide(rollout: Rollout, control: Control, seen: Seen) -> Decision:
@@ -47,4 +50,21 @@ def settle(rollout: Rollout, control: Control, seen: Seen) -> Decision:
     return draft.decision()
 
 
-__all__ = ["Decision", "Seen", "decide", "settle"]
+def asleep_until(rollout: Rollout, control: Control) -> float:
+    """The slot before which only news (a breach, a slice, an unknown slot, a command) can change anything.
+
+    A replay need not ask for a decision at the slots before it. Minus infinity: always ask.
+    """
+    if control.phase not in (Phase.RAMPING, Phase.SOAKING) or not control.confirmed or control.started_at is None:
+        return -math.inf
+    if control.waiting or control.blind or control.drifting:
+        return -math.inf
+    if control.phase is Phase.SOAKING or control.hold is not None:
+        return math.inf
+    step = next_step(rollout.ramp, control.desired)
+    if step is None:
+        return -math.inf
+    return (control.last_step_at if control.last_step_at is not None else control.started_at) + step.after
+
+
+__all__ = ["Decision", "Seen", "asleep_until", "decide", "settle"]

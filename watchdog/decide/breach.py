@@ -24,7 +24,7 @@ def take_breaches(draft: Draft) -> None:
             if objective.on_breach is OnBreach.ROLLBACK:
                 _breach_takes_back(draft, breach, words, late=late)
             elif objective.on_breach is OnBreach.HOLD:
-                put_on_hold(draft, "breach", "watchdog", words)
+                _hold_for(draft, breach, words)
             else:
                 _page_breach(draft, breach, words)
         elif draft.control.phase is Phase.SIGNED_OFF:
@@ -40,12 +40,20 @@ def _page_breach(draft: Draft, breach: Breach, words: str) -> None:
     draft.page("breach", key, Severity.CRITICAL, f"{draft.rollout.name}: {words}", objective=breach.objective)
 
 
+def _hold_for(draft: Draft, breach: Breach, words: str) -> None:
+    """Hold for a breach; where a hold stands already, somebody must still hear of the breach."""
+    if draft.control.hold is not None:
+        _page_breach(draft, breach, words)
+    else:
+        put_on_hold(draft, "breach", "watchdog", words)
+
+
 def _breach_takes_back(draft: Draft, breach: Breach, words: str, *, late: bool) -> None:
     if not _exposed(draft):
         nobody = f"{words}; nobody is exposed beyond {draft.rollout.rollback.to:g}%, so there is nothing to take back"
-        put_on_hold(draft, "breach", "watchdog", nobody)
+        _hold_for(draft, breach, nobody)
     elif late and draft.rollout.late_breach is OnBreach.HOLD:
-        put_on_hold(draft, "breach", "watchdog", words)
+        _hold_for(draft, breach, words)
     else:
         detected = draft.seen.now
         take_back(draft, words, "watchdog", detected, breach)

@@ -38,7 +38,7 @@ def _resume(draft: Draft, command: Command) -> None:
 
 def _rollback(draft: Draft, command: Command) -> None:
     if draft.control.phase is Phase.ROLLING_BACK:
-        _refuse(draft, command, "a rollback is under way already")
+        draft.done.append((command.id, "rolling back already"))
         return
     take_back(draft, f"rolled back by {command.by}: {command.reason}", command.by, command.at, None)
     draft.done.append((command.id, "rolling back"))

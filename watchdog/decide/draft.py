@@ -20,13 +20,16 @@ from watchdog.model import (
     Severity,
     Transition,
 )
-from watchdog.ramp import same
+from watchdog.ramp import above, same
 from watchdog.window import Window
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
-    """Everything one tick knows. `now` is wall time; `slot` the newest evaluated slot, None before the first."""
+    """Everything one tick knows. `now` is wall time; `slot` the newest evaluated slot, None before the first.
+
+    Read, never changed; not frozen because a replay makes one for each of its slots.
+    """
 
     now: float
     interim: Window
@@ -140,6 +143,8 @@ def flag_write(draft: Draft) -> str | None:
         return "kill" if down and control.desired.none else None
     if same(seen.reading.exposure, control.desired, seen.smallest_step):
         return None
+    if control.hold is not None and above(control.desired, seen.reading.exposure, seen.smallest_step):
+        return None  # a step asked for before the hold and not seen yet: it waits for the person too
     return "kill" if down and control.desired.none else "set"
 
 

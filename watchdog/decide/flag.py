@@ -13,7 +13,7 @@ from watchdog.model import (
     Phase,
     Severity,
 )
-from watchdog.ramp import above, same
+from watchdog.ramp import above, next_step, same
 
 
 def compare_flag(draft: Draft) -> None:
@@ -44,7 +44,9 @@ def compare_flag(draft: Draft) -> None:
     elif control.confirmed:
         why = f"flag {draft.rollout.flag} was lowered to {reads} by somebody else (it had {control.desired})"
         draft.desire(reads, confirmed=True)
-        draft.tell("drift", why)
+        # Below its last exposure there is a ramp to go again, once a person resumed it.
+        again = control.phase is Phase.SOAKING and next_step(draft.rollout.ramp, reads) is not None
+        draft.tell("drift", why, to=Phase.RAMPING if again else None)
         put_on_hold(draft, "drift", "watchdog", why)
 
 
@@ -64,8 +66,8 @@ def _confirm(draft: Draft, reads: Exposure) -> None:
 
 def _reads_higher(draft: Draft, reads: Exposure) -> None:
     control = draft.control
-    if control.drifting or not control.confirmed:
-        return
+    if control.drifting or (control.phase is Phase.ROLLING_BACK and not control.confirmed):
+        return  # told already; or the flag simply does not read the rollback yet
     why = f"flag {draft.rollout.flag} reads {reads}, more than the desired {control.desired}: it is set back"
     draft.change(drifting=True)
     draft.exposures.append((draft.at, "desired", control.desired))

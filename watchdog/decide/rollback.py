@@ -21,7 +21,9 @@ UNCONFIRMED_AFTER = 60.0
 
 def take_back(draft: Draft, why: str, by: str, detected_at: float, breach: Breach | None) -> None:
     """Decide a rollback: the flag is made to serve `rollback.to`, or less if it serves less already."""
-    to = min(draft.rollout.rollback.to, draft.control.desired.percent)
+    to = draft.rollout.rollback.to
+    if draft.control.started_at is not None:
+        to = min(to, draft.control.desired.percent)
     was = draft.control.desired
     if draft.seen.reading is not None and draft.acts:
         was = draft.seen.reading.exposure

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from watchdog.model.rule import Exposure
 from watchdog.model.vocabulary import Phase, Reason, Severity, SliceVerdict, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(NamedTuple):
     """One answer for one objective at one instant, or the reason why there is none.
 
     `value` for value and internal objectives; `bad` and `total` for event objectives (floats: they come from
@@ -25,8 +25,7 @@ class Measurement:
     silent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """A measurement held against its target. `reason` is given exactly when the verdict is unknown."""
 
     at: int

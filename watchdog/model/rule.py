@@ -92,7 +92,7 @@ class Objective:
     pool_window: bool = False
     silence_fails: bool = False
     """`no_data: fail`."""
-    present: str = "count(up)"
+    present: str = "count(count_over_time(up[30s]))"
     outside: bool = False
     fresh: str | None = None
     max_age: float = 120.0

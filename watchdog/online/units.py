@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from watchdog.model import Comparison, Objective
 from watchdog.online.promql import functions
@@ -44,30 +44,24 @@ def _of_time(value: float, limit: float, names: list[str], shown: str) -> str | 
         return f"{shown}: that looks like milliseconds, and {scaled}; divide the query by 1000"
     if named_ms and limit < 1 < value:
         return f"{shown}, and the metric is named for milliseconds while {scaled}; divide the query by 1000"
-    if named_s and 0 < value and limit > FAR * value and limit >= 10:
+    if named_s and value > 0 and limit > FAR * value and limit >= 10:
         return f"{shown} seconds: if {format_number(limit)} milliseconds are meant, write {format_number(limit)}ms"
     return None
 
 
-def of_counts(objective: Objective, bad: float | None, total: float) -> Iterable[tuple[str, str, str]]:
-    """What is wrong with the counts of an event objective: (role, level, sentence)."""
+def of_counts(objective: Objective, bad: float | None, total: float) -> Iterator[tuple[str, bool, str]]:
+    """What is wrong with the counts of an event objective: (role, whether it is an error, sentence)."""
     for role, count in (("total", total), ("bad", bad or 0.0)):
         if count < 0:
-            yield role, "error", f"is {format_number(count)}: a count of events is never negative; correct the query"
+            yield role, True, f"is {format_number(count)}: a count of events is never negative; correct the query"
     if bad is not None and 0 <= total * 1.05 < bad:
         share = f", a share of {format_number(bad / total)}" if total else ""
-        yield (
-            "bad",
-            "warning",
-            f"is {format_number(bad)} of {format_number(total)}{share}: more bad events than events; a share above 1 "
-            "suggests percent, or series that total leaves out",
-        )
+        found = f"is {format_number(bad)} of {format_number(total)}{share}"
+        why = "a share above 1 suggests percent, or series that total leaves out"
+        yield "bad", False, f"{found}: more bad events than events; {why}"
     for role, query in (("bad", objective.bad), ("total", objective.total)):
-        called = functions(query or "") & {"rate", "irate"}
-        if called and "increase" not in functions(query or ""):
-            yield (
-                role,
-                "warning",
-                f"counts by {called.pop()}(), which is per second ({format_number(total)} in total now): min_events, "
-                "slices and the detector need events; use increase()",
-            )
+        called = functions(query or "")
+        if "increase" not in called and called & {"rate", "irate"}:
+            found = f"counts by {min(called & {'rate', 'irate'})}(), which is per second"
+            need = "min_events, slices and the detector need events; use increase()"
+            yield role, False, f"{found} ({format_number(total)} in total now): {need}"

@@ -1,4 +1,4 @@
-"""Evidence -> the report as a dict, a superset of `status --json` and `replay --json`; the other forms are its views."""
+"""Evidence -> the report as a dict, a superset of `status --json` and `replay --json`; the rest are its views."""
 
 from __future__ import annotations
 

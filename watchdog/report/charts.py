@@ -1,15 +1,44 @@
-"""An objective's chart as inline SVG, from the report's dict alone: shapes and hatching carry the meaning, not colour."""
+"""An objective's chart as inline SVG, from the report's dict alone; shapes carry the meaning, not colour."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from watchdog.report.drawing import Plot, badge, coordinate, frame, line, text, time_axis
+from watchdog.report.drawing import Plot, badge, box, corners, frame, line, path, text, time_axis
 from watchdog.report.scale import Scale, scale_of
 from watchdog.report.words import counted, figure, instant
 
 Json = dict[str, Any]
+
+
+def objective_chart(report: Json, objective: Json, place: int) -> str:
+    """Value against target over the watch, slots that failed or are not known shaded, breaches numbered."""
+    data = objective["chart"]
+    if not data["from"] or not data["slots"]:
+        return ""
+    start = instant(data["from"])
+    plot = Plot(46, 394, 16, 112, start, start + data["slots"] * data["slot_s"], inset=4)
+    scale = scale_of(objective)
+    body = [box((46, 16), 348, 96, "pane"), *time_axis(plot, 7), *_shades(data, plot), *_band(data, plot, scale)]
+    if data["control_mean"]:
+        body.append(_curve(data, "control_mean", plot, scale, "control"))
+    body.append(_curve(data, "mean", plot, scale, "mean"))
+    body += _target(objective, plot, scale)
+    body += _beyond(objective, plot, scale)
+    for breach in report["breaches"]:
+        if breach["objective"] == objective["name"]:
+            x = plot.x(instant(breach["at"]))
+            body += [line(x, plot.top, x, plot.bottom, "event"), badge(x, 8, str(breach["number"]), "breach")]
+    return frame(f"o{place}", (400, 130), f"{objective['name']} over the watch", _described(objective), body)
+
+
+def _described(objective: Json) -> str:
+    slots, breaches = objective["slots"], len(objective["breaches"])
+    return (
+        f"Target {objective['target']['text']}. Slots: {slots['pass']} pass, {slots['fail']} fail, "
+        f"{slots['unknown']} unknown. {counted(breaches, 'breach', 'breaches')}."
+    )
 
 
 def _shades(data: Json, plot: Plot) -> list[str]:
@@ -31,51 +60,15 @@ def _shades(data: Json, plot: Plot) -> list[str]:
 def _stack(below: list[float], shares: list[float], plot: Plot, kind: str) -> list[str]:
     """One rectangle for each run of columns of equal height and footing."""
     found, width, since = [], (plot.right - plot.left) / max(len(shares), 1), 0
-    height = plot.bottom - plot.top
     for column in range(1, len(shares) + 1):
-        same = column < len(shares) and (below[column], shares[column]) == (below[since], shares[since])
-        if same:
+        if column < len(shares) and (below[column], shares[column]) == (below[since], shares[since]):
             continue
         if shares[since] > 0:
-            tall = max(shares[since] * height, 2.0)
-            x, y = plot.left + since * width, plot.bottom - below[since] * height - tall
-            wide = max((column - since) * width, 0.8)
-            found.append(
-                f'<rect x="{coordinate(x)}" y="{coordinate(max(y, plot.top))}" width="{coordinate(wide)}" height="{coordinate(tall)}" class="{kind}"/>'
-            )
+            tall = max(shares[since] * plot.height, 2.0)
+            y = max(plot.bottom - below[since] * plot.height - tall, plot.top)
+            found.append(box((plot.left + since * width, y), max((column - since) * width, 0.8), tall, kind))
         since = column
     return found
-
-
-def objective_chart(report: Json, objective: Json, place: int) -> str:
-    """Value against target over the watch, slots that failed or are not known shaded, breaches numbered."""
-    data = objective["chart"]
-    if not data["from"] or not data["slots"]:
-        return ""
-    start = instant(data["from"])
-    plot = Plot(46, 394, 16, 112, start, start + data["slots"] * data["slot_s"], inset=4)
-    scale = scale_of(objective)
-    body = ['<rect x="46" y="16" width="348" height="96" class="pane"/>', *time_axis(plot, 7)]
-    body += _shades(data, plot)
-    body += _band(data, plot, scale)
-    if data["control_mean"]:
-        body.append(_curve(data, "control_mean", plot, scale, "control"))
-    body.append(_curve(data, "mean", plot, scale, "mean"))
-    body += _target(objective, plot, scale)
-    body += _beyond(objective, plot, scale)
-    for breach in report["breaches"]:
-        if breach["objective"] == objective["name"]:
-            x = plot.x(instant(breach["at"]))
-            body += [line(x, plot.top, x, plot.bottom, "event"), badge(x, 8, str(breach["number"]), "cross")]
-    return frame(f"o{place}", (400, 130), f"{objective['name']} over the watch", _described(objective), body)
-
-
-def _described(objective: Json) -> str:
-    slots, breaches = objective["slots"], len(objective["breaches"])
-    return (
-        f"Target {objective['target']['text']}. Slots: {slots['pass']} pass, {slots['fail']} fail, "
-        f"{slots['unknown']} unknown. {counted(breaches, 'breach', 'breaches')}."
-    )
 
 
 def _band(data: Json, plot: Plot, scale: Scale) -> list[str]:
@@ -84,12 +77,12 @@ def _band(data: Json, plot: Plot, scale: Scale) -> list[str]:
     for column, (low, high) in enumerate(zip([*data["min"], None], [*data["max"], None], strict=True)):
         if low is not None and high is not None:
             x = _column_x(data, column, plot)
-            top.append(f"{coordinate(x)} {coordinate(plot.y(scale.part(high)))}")
-            bottom.append(f"{coordinate(x)} {coordinate(plot.y(scale.part(low)))}")
+            top.append((x, plot.y(scale.part(high))))
+            bottom.append((x, plot.y(scale.part(low))))
         elif top:
-            found.append(f"M{'L'.join(top)}L{'L'.join(reversed(bottom))}Z")
+            found.append(f"M{corners([*top, *reversed(bottom)])}Z")
             top, bottom = [], []
-    return [f'<path d="{"".join(found)}" class="band"/>'] if found else []
+    return [path("".join(found), "band")] if found else []
 
 
 def _column_x(data: Json, column: int, plot: Plot) -> float:
@@ -98,26 +91,23 @@ def _column_x(data: Json, column: int, plot: Plot) -> float:
 
 
 def _curve(data: Json, name: str, plot: Plot, scale: Scale, kind: str) -> str:
-    path, pen = [], "M"
+    """The line through the known columns; a hole in the data is a hole in the line."""
+    strokes: list[list[tuple[float, float]]] = [[]]
     for column, value in enumerate(data[name]):
-        if value is None:
-            pen = "M"
-            continue
-        path.append(f"{pen}{coordinate(_column_x(data, column, plot))} {coordinate(plot.y(scale.part(value)))}")
-        pen = "L"
-    return f'<path d="{"".join(path)}" class="{kind}"/>'
+        if value is not None:
+            strokes[-1].append((_column_x(data, column, plot), plot.y(scale.part(value))))
+        elif strokes[-1]:
+            strokes.append([])
+    return path("".join(f"M{corners(stroke)}{'h.8' if len(stroke) == 1 else ''}" for stroke in strokes if stroke), kind)
 
 
 def _target(objective: Json, plot: Plot, scale: Scale) -> list[str]:
     limit, unit = objective["target"]["limit"], objective["unit"]
-    y = plot.y(scale.part(limit))
-    found = [
-        line(plot.left, y, plot.right, y, "limit"),
-        text(plot.left - 4, y + 3, figure(limit, unit), "tick strong", "end"),
-    ]
+    y, x = plot.y(scale.part(limit)), plot.left - 4
+    found = [line(plot.left, y, plot.right, y, "limit"), text(x, y + 3, figure(limit, unit), "tick strong", "end")]
     for part, value in ((0.0, scale.low), (1.0, scale.high)):
         if abs(plot.y(part) - y) > 11:
-            found.append(text(plot.left - 4, plot.y(part) + 3, figure(scale.rounded(value), unit), "tick", "end"))
+            found.append(text(x, plot.y(part) + 3, figure(scale.rounded(value), unit), "tick", "end"))
     return found
 
 
@@ -129,13 +119,13 @@ def _beyond(objective: Json, plot: Plot, scale: Scale) -> list[str]:
         under = low is not None and low < scale.low and not math.isclose(low, scale.low, rel_tol=1e-9)
         x = _column_x(data, column, plot)
         if (over or under) and x - last > 6:
-            y, tip = (plot.top, -1) if over else (plot.bottom, 1)
-            found.append(f'<path d="M{coordinate(x - 3)} {coordinate(y)}h6l-3 {5 * tip}z" class="over"/>')
+            y, tip = (plot.top, -5) if over else (plot.bottom, 5)
+            found.append(path(f"M{corners([(x - 3, y), (x + 3, y), (x, y + tip)])}Z", "over"))
             last = x
     if found:
-        worst = scale.furthest
-        words = f"{'to' if worst > scale.high else 'down to'} {figure(scale.rounded(worst), objective['unit'])}"
+        worst, up = scale.furthest, scale.furthest > scale.high
+        words = f"{'to' if up else 'down to'} {figure(scale.rounded(worst), objective['unit'])}"
         right = last > plot.right - 80
-        y = plot.top + 9 if worst > scale.high else plot.bottom - 4
+        y = plot.top + 9 if up else plot.bottom - 4
         found.append(text(last + (-6 if right else 6), y, words, "note", "end" if right else "start"))
     return found

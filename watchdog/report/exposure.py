@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from watchdog.report.drawing import Plot, badge, coordinate, frame, half, line, shade, text, time_axis
+from watchdog.report.drawing import Plot, badge, box, frame, half, line, path, shade, short, text, time_axis
 from watchdog.report.words import counted, instant, listed, percent
 
 Json = dict[str, Any]
@@ -18,7 +18,7 @@ def exposure_chart(report: Json) -> str:
         return ""
     start, end = instant(watch["from"]), instant(watch["to"])
     plot = Plot(40, 752, 30, 146, start, max(end, start + 1))
-    body = ['<rect x="40" y="30" width="712" height="116" class="pane"/>', *time_axis(plot, 11)]
+    body = [box((40, 30), 712, 116, "pane"), *time_axis(plot, 11)]
     for value in (0, 25, 50, 75, 100):
         y = plot.y(value / 100)
         body += [line(40, y, 752, y, "grid"), text(36, y + 3, percent(value), "tick", "end")]
@@ -28,44 +28,43 @@ def exposure_chart(report: Json) -> str:
     body += _exposures(report, plot)
     body += _events(report, plot)
     body += _numbers(report["waits"], plot)
-    return frame("exposure", (760, 163), "Exposure, planned and actual", _exposure_words(report), body)
+    return frame("exposure", (760, 163), "Exposure, planned and actual", _described(report), body)
 
 
 def _exposures(report: Json, plot: Plot) -> list[str]:
     records = report["exposure_recorded"]
-    lines = [("planned", report["exposure_planned"], "planned")]
-    lines += [(kind, [r for r in records if r["kind"] == kind], kind) for kind in ("real", "desired", "actual")]
+    lines = [("planned", report["exposure_planned"])]
+    lines += [(kind, [r for r in records if r["kind"] == kind]) for kind in ("real", "desired", "actual")]
     found = []
-    for kind, points, style in lines:
+    for kind, points in lines:
         seen = [point for point in points if instant(point["at"]) <= plot.end]
         steps = [(plot.x(instant(point["at"])), plot.y(point["percent"] / 100)) for point in seen]
         if not steps:
             continue
-        path = f"M{coordinate(steps[0][0])} {coordinate(steps[0][1])}" + "".join(
-            f"H{coordinate(x)}V{coordinate(y)}" for x, y in steps[1:]
-        )
+        (x0, y0), rest = steps[0], steps[1:]
+        shape = f"M{short(x0)} {short(y0)}" + "".join(f"H{short(x)}V{short(y)}" for x, y in rest)
+        shape += f"H{short(plot.right)}"
         if kind == "actual":
-            found.append(
-                f'<path d="{path}H{coordinate(plot.right)}V{coordinate(plot.bottom)}H{coordinate(steps[0][0])}Z" class="area"/>'
-            )
-        found.append(f'<path d="{path}H{coordinate(plot.right)}" class="{style}"/>')
+            found.append(path(f"{shape}V{short(plot.bottom)}H{short(x0)}Z", "area"))
+        found.append(path(shape, kind))
     return found + _cohort(records, plot)
 
 
 def _cohort(records: Sequence[Json], plot: Plot) -> list[str]:
+    """A bar along the bottom for as long as the canary cohort had the feature."""
     found, since = [], None
     for record in [*(r for r in records if r["kind"] == "actual"), {"at": None, "cohort": False}]:
         at = plot.right if record["at"] is None else plot.x(instant(record["at"]))
         if record["cohort"] and since is None:
             since = at
         elif not record["cohort"] and since is not None:
-            found += [line(since, plot.bottom - 2, at, plot.bottom - 2, "cohort")]
+            found.append(line(since, plot.bottom - 2, at, plot.bottom - 2, "cohort"))
             since = None
     return found
 
 
 def _events(report: Json, plot: Plot) -> list[str]:
-    """Sign-offs and breaches as numbered or named verticals."""
+    """Sign-offs and breaches as named or numbered verticals."""
     found = []
     window = report.get("window") or {}
     marks = [("interim", window.get("completed_at")), ("final", (window.get("final") or {}).get("completed_at"))]
@@ -74,14 +73,12 @@ def _events(report: Json, plot: Plot) -> list[str]:
     for name, at in marks:
         if at and plot.start <= instant(at) <= plot.end + 1:
             x = plot.x(instant(at))
-            right = x > plot.right - 60
+            aside, anchor = (-4, "end") if x > plot.right - 60 else (4, "start")
             found.append(line(x, plot.top - 4, x, plot.bottom, "signed"))
-            found.append(
-                text(x + (-4 if right else 4), plot.bottom - 6, name, "note strong", "end" if right else "start")
-            )
+            found.append(text(x + aside, plot.bottom - 6, name, "note strong", anchor))
     for breach in report["breaches"]:
         x = plot.x(instant(breach["at"]))
-        found += [line(x, plot.top, x, plot.bottom, "event"), badge(x, 8, str(breach["number"]), "cross")]
+        found += [line(x, plot.top, x, plot.bottom, "event"), badge(x, 8, str(breach["number"]), "breach")]
     return found
 
 
@@ -100,7 +97,9 @@ def _numbers(waits: Sequence[Json], plot: Plot) -> list[str]:
 
 
 def _middle(own: list[Json], plot: Plot) -> float:
-    return (plot.x(instant(own[0]["from"])) + plot.x(instant(own[-1]["to"]))) / 2
+    middle = (plot.x(instant(own[0]["from"])) + plot.x(instant(own[-1]["to"]))) / 2
+    wide = half(_numbered(own))
+    return min(max(middle, plot.left + wide), plot.right + 8 - wide)
 
 
 def _numbered(own: list[Json]) -> str:
@@ -113,7 +112,7 @@ def _touch(left: list[Json], right: list[Json], plot: Plot) -> bool:
     return apart < half(_numbered(left)) + half(_numbered(right)) + 1.5
 
 
-def _exposure_words(report: Json) -> str:
+def _described(report: Json) -> str:
     actual = [record for record in report["exposure_recorded"] if record["kind"] == "actual"]
     last = percent(actual[-1]["percent"]) if actual else "not read"
     causes = listed([f"{item['number']}: {item['why']}" for item in report["waits"][:8]])

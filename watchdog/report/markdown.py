@@ -51,7 +51,7 @@ def render_markdown(report: Json) -> str:
 def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("watchdog.report"),
-        autoescape=False,
+        autoescape=False,  # noqa: S701 - it is Markdown, escaped by `finalize`
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,

@@ -179,7 +179,7 @@ def _stamps(evidence: Evidence) -> str:
     if evidence.rollout.mode is Mode.OBSERVE:
         named = named[:1]
     rest = "".join(f", {name} {clock(stamp(at), stamp(stamps.detected_at))}" for name, at in named if at is not None)
-    return f"Detected {when(stamp(stamps.detected_at))}{rest} UTC."
+    return f"Detected {clock(stamp(stamps.detected_at), None)}{rest} UTC."
 
 
 def _until_final(evidence: Evidence) -> str:

@@ -138,7 +138,9 @@ async def _on_problem(request: Request, problem: Exception) -> Response:
 
 
 async def _on_ledger_error(request: Request, error: Exception) -> Response:
-    detail = f"{error}. To take a flag back without a ledger: `slo-watchdog flags kill FLAG --reason ...`"
+    detail = str(error)
+    if request.method == "POST":
+        detail += "; nothing was recorded. Without a ledger, `slo-watchdog flags kill FLAG` takes a flag back"
     return response(Problem("ledger", detail, {"Retry-After": "5"}), request.url.path)
 
 

@@ -30,6 +30,7 @@ class Guard:
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens in it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -44,9 +45,9 @@ class Guard:
 
         try:
             await self.app(scope, receive, with_headers)
-        except Exception as error:
+        except Exception:
             self.metrics.on_http_error()
-            log.error("http", method=scope["method"], path=scope["path"], exc_info=error)
+            log.exception("http", method=scope["method"], path=scope["path"])
             if begun:
                 raise  # half an answer is out: all that is left is to break the connection off
             detail = "the watchdog's log has the details; a rollout is not affected by an error here"

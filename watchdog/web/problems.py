@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -43,14 +44,14 @@ class Problem(Exception):
 
 
 def response(problem: Problem, path: str) -> Response:
-    """The problem document of one request."""
+    """The problem document of one request; `path` as the router decoded it."""
     status, title = KINDS[problem.kind]
     body = {
         "type": f"{_PREFIX}{problem.kind}",
         "title": title,
         "status": status,
         "detail": problem.detail,
-        "instance": path,
+        "instance": quote(path),
     }
     return Response(json.dumps(body), status, dict(problem.headers or {}), MEDIA_TYPE)
 
