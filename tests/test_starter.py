@@ -1,13 +1,13 @@
-"""`init`: the plain files pass `check`; the proposed ones pass `check --online` against the Prometheus they came from."""
+"""`init`: the plain files pass `check`, the proposed ones `check --online` at the Prometheus they came from."""
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.servers import History, PrometheusServer, free_port
 from watchdog.config import load_all, load_settings
@@ -15,6 +15,7 @@ from watchdog.errors import ConfigError, SourceError
 from watchdog.model import Objective, Rollout
 from watchdog.online import check_online
 from watchdog.prometheus import Prometheus
+from watchdog.rolloutfile import DaemonFacts, parse_rollout
 from watchdog.settings import Settings
 from watchdog.starter import Proposal, propose, write_proposal, write_starter
 from watchdog.starter.drafts import bad_status
@@ -115,7 +116,7 @@ class TestTheStarter:
         (tmp_path / "rollouts").write_text("a file in the way")
         with pytest.raises(ConfigError, match="cannot be written"):
             write_starter(tmp_path)
-        assert os.listdir(tmp_path) == ["rollouts"]
+        assert [path.name for path in tmp_path.iterdir()] == ["rollouts"]
 
 
 class TestAProposal:
@@ -252,7 +253,14 @@ def test_a_status_label_is_known_by_its_values(values: set[str], matcher: str | 
     assert bad_status(values) == matcher
 
 
-def test_the_example_says_of_each_default_what_it_is() -> None:
-    """Commented keys of the example are keys that exist: written out, the file still loads."""
-    template = Path(__file__).parent.parent / "watchdog" / "starter" / "templates" / "example.yaml"
-    assert yaml.safe_load(template.read_text())["rollout"] == "checkout-1.0.0"
+EXAMPLE = (Path(__file__).parent.parent / "watchdog" / "starter" / "templates" / "example.yaml").read_text()
+
+
+@pytest.mark.parametrize("line", re.findall(r"^# ([a-z_]+: .*)$", EXAMPLE, flags=re.MULTILINE))
+def test_a_key_in_a_comment_of_the_example_can_be_used_as_it_stands(line: str) -> None:
+    key = line.partition(":")[0]
+    written = parse_rollout(EXAMPLE, "example.yaml", DaemonFacts())
+    others = "".join(f"{one}\n" for one in EXAMPLE.splitlines() if not one.startswith(f"{key}:"))
+    used = parse_rollout(f"{others}{line}\n", "example.yaml", DaemonFacts())
+    if key not in {"ramp", "cohorts"}:  # those two show alternatives, all others their defaults
+        assert replace(used, text="", sha256="", resolved="") == replace(written, text="", sha256="", resolved="")

@@ -157,7 +157,7 @@ def test_a_long_stretch_comes_in_pages_that_join_without_a_seam(site: Site) -> N
     site.tick(3)
     span = {"from": rfc3339(NOON - 86_400), "to": rfc3339(site.now)}
     address: str | None = f"{API}/evaluations"
-    pages = []
+    pages: list[list[tuple[str, str]]] = []
     while address is not None:
         page = site.get(address, params=span if not pages else None).json()
         assert len(page["evaluations"]) <= 2000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -220,3 +221,13 @@ def test_the_document_is_sound() -> None:
             if one["in"] == "path"
         ]
         assert sorted(own) == sorted(re.findall(r"{(\w+)}", path))
+
+
+def test_the_page_about_http_tells_every_address_and_every_kind_of_problem() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "http.md").read_text(encoding="utf-8")
+    addresses = set(re.findall(r"^\| `(GET|POST) (/\S*)` \|", page, re.MULTILINE))
+    assert addresses == {
+        (method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item if method != "parameters"
+    }
+    kinds = {kind: int(status) for status, kind in re.findall(r"^\| (\d+) \| `([a-z-]+)` \|", page, re.MULTILINE)}
+    assert kinds == {kind: status for kind, (status, _) in KINDS.items()}

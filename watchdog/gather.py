@@ -141,7 +141,9 @@ class Gather:
             found = watch.fold(slot, memory.timeline.over, settled=settled)
             late = now - (slot.at + rollout.delay) > rollout.live_within
             batch.found.append(found)
-            batch.opened.extend((breach, late) for breach in found.opened)
+            for breach in found.opened:
+                batch.opened.append((breach, late))
+                watch.windows.break_at(breach, rolled_back=False)
             batch.closed.extend(found.closed)
             if slot.at % rollout.window.slice == 0:
                 batch.checkpoint = (slot.at, checkpoint_text(watch.checkpoint()))

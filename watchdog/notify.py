@@ -89,7 +89,8 @@ class Sender:
             rounds = [self._send_channel(queue) for queue in queues.values()]
         else:
             with ThreadPoolExecutor(len(queues), "notify") as pool:
-                rounds = list(pool.map(self._send_channel, queues.values()))
+                futures = [pool.submit(self._send_channel, queue) for queue in queues.values()]
+            rounds = [future.result() for future in futures]
         return sum(sent for sent, _ in rounds), [said for _, said in rounds]
 
     def _send_channel(self, queue: list[Unsent]) -> tuple[int, str]:

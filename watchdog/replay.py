@@ -102,10 +102,12 @@ class Replay:
         if self.skips_quiet_slots and not news and slot.at < self._asleep_until:
             return found
         self.breaches.extend(found.opened)
+        for breach in found.opened:
+            self.watch.windows.break_at(breach, rolled_back=False)
         opened = tuple((breach, False) for breach in found.opened)
         decision = decide(self.rollout, self.control, self._seen(float(slot.at), found=found, opened=opened))
-        for breach in found.opened:
-            self.watch.windows.break_at(breach, rolled_back=breach is decision.took_back)
+        if decision.took_back is not None:
+            self.watch.windows.break_at(decision.took_back, rolled_back=True)
         self._apply(decision)
         if not self.control.confirmed:
             self._apply(settle(self.rollout, self.control, self._seen(float(slot.at), found=found)))

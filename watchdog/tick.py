@@ -214,8 +214,8 @@ class RolloutTick:
             return
         for breach, late in batch.opened:
             memory.known_breaches[breach.objective, breach.at] = BreachFact(breach, float(now), late)
-        for breach in (*(b for b, _ in batch.opened), *([decision.took_back] if decision.took_back else [])):
-            watch.windows.break_at(breach, rolled_back=breach is decision.took_back)
+        if decision.took_back is not None:
+            watch.windows.break_at(decision.took_back, rolled_back=True)
         for fact in batch.unconfirmed:
             memory.known_breaches[fact.breach.objective, fact.breach.at] = fact
         if decision.resumed:

@@ -95,7 +95,7 @@ def agreement(live: dict[str, Any]) -> str:
     window = live["window"]
     return (
         f"{evaluations} evaluations of {len(live['evaluations'])} objectives, {len(live['breaches'])} breaches,"
-        f" {len(live['gaps'])} gaps, a window of {window['longest']} of {window['required']} slices"
+        f" {len(live['gaps'])} gaps, {len(live['exposure'])} steps of exposure, a window of {window['longest']} of {window['required']} slices"
     )
 
 
@@ -106,7 +106,7 @@ def _verdicts(live: dict[str, Any], replay: dict[str, Any]) -> Iterator[tuple[st
     for name in sorted({*live["evaluations"], *replay["evaluations"]}):
         both = tuple(_counts(run["evaluations"].get(name)) for run in (live, replay))
         yield f"evaluations of {name}", (both[0], both[1])
-    for what, pick in (("breaches", _breaches), ("interim window", _window), ("gaps", _gaps)):
+    for what, pick in (("breaches", _breaches), ("interim window", _window), ("gaps", _gaps), ("exposure", _exposure)):
         yield what, (pick(live), pick(replay))
 
 
@@ -126,6 +126,10 @@ def _window(run: dict[str, Any]) -> object:
 
 def _gaps(run: dict[str, Any]) -> object:
     return [(gap["from"], gap["to"], gap["reason"]) for gap in run["gaps"]]
+
+
+def _exposure(run: dict[str, Any]) -> object:
+    return [(point["at"], point["percent"]) for point in run["exposure"]]
 
 
 def compressed(demo: Rollout, production: Rollout) -> list[tuple[str, str, str]]:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from watchdog.config import load_settings
 from watchdog.model import Rollout
 from watchdog.rolloutfile import DaemonFacts, load_rollout
 
-BROKEN_SHARE = 0.15
-"""Part of the users whom the faulty build's new code fails: at 5 % exposure 0.75 % of all requests."""
+BROKEN_SHARE = 0.12
+"""Part of the users whom the faulty build's new code fails: at 5 % exposure 0.6 % of all requests."""
 FAULTY, HEALTHY = "checkout-faulty", "checkout-healthy"
 VERSIONS = {FAULTY: "2.14.0", HEALTHY: "2.14.1"}
 PRODUCTION = HERE.parents[1] / "rules" / "rollouts" / "checkout.yaml"
@@ -146,11 +147,45 @@ class Installation:
         found: list[dict[str, Any]] = told["transitions"]
         return found
 
-    def reports(self, rollout: str, folder: str) -> dict[str, Any]:
-        """Write the three reports; returns the JSON one."""
-        written = self.root / folder
-        written.mkdir(exist_ok=True)
-        for kind in ("html", "md", "json"):
-            self.command("report", rollout, "--format", kind, "-o", str(written / f"report.{kind}"))
-        found: dict[str, Any] = json.loads((written / "report.json").read_text(encoding="utf-8"))
+    def told(self, rollout: str) -> dict[str, Any]:
+        """Fetch the report of a rollout as the daemon gives it now."""
+        found: dict[str, Any] = json.loads(
+            fetch(self.url("watchdog", f"/api/v1/rollouts/{rollout}/report?format=json"), 10.0)
+        )
+        return found
+
+    def share(self, rollout: str, objective: str, span: tuple[float, float]) -> float:
+        """Ask Prometheus for the bad share of an objective over a span of time (epoch seconds)."""
+        rule = self.rules(rollout)[0]
+        asked = rule.objective(objective)
+        bad, total = (self._number(text, rule, span) for text in (asked.bad, asked.total))
+        if total <= 0.0:
+            raise DemoError(f"Prometheus has no events of {objective} in the {span[1] - span[0]:.0f} s asked for.")
+        return bad / total
+
+    def _number(self, template: str | None, rule: Rollout, span: tuple[float, float]) -> float:
+        query = (template or "").replace("$range", f"{round(1000 * (span[1] - span[0]))}ms")
+        if rule.cohorts is not None:
+            query = query.replace("$cohort", rule.cohorts.exposed)
+        asked = urllib.parse.urlencode({"query": query, "time": f"{span[1]:.3f}"})
+        found = json.loads(fetch(self.url("prometheus", f"/api/v1/query?{asked}"), 5.0))["data"]["result"]
+        return float(found[0]["value"][1]) if found else 0.0
+
+    def report(self, rollout: str, folder: str, kind: str) -> None:
+        """Write one report with the command."""
+        (self.root / folder).mkdir(exist_ok=True)
+        self.command("report", rollout, "--format", kind, "-o", str(self.root / folder / f"report.{kind}"))
+
+    def written(self, folder: str) -> dict[str, Any]:
+        """Read a report that the command has written."""
+        found: dict[str, Any] = json.loads((self.root / folder / "report.json").read_text(encoding="utf-8"))
+        return found
+
+    def replay(self, rollout: str, span: tuple[str, str]) -> dict[str, Any]:
+        """Replay a rollout's rule over what Prometheus has of a span; the JSON is kept beside the reports."""
+        times = ("--from", span[0], "--to", span[1])
+        rule = str(self.rollout_file(rollout))
+        text = self.command("replay", rule, *times, "--keep-going", "--json", accept=(0, 1))
+        (self.root / f"{rollout}.replay.json").write_text(text, encoding="utf-8")
+        found: dict[str, Any] = json.loads(text)
         return found

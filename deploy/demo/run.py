@@ -10,11 +10,11 @@ second has not. Ends with status 0 only when all of it happened.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,6 +28,9 @@ from watchdog.errors import WatchdogError
 
 WITHIN = 240.0
 """Seconds for all of it."""
+LOW = 5.0
+"""Percent: the most that the faulty rollout may have exposed."""
+FOLDERS = {FAULTY: "faulty", HEALTHY: "healthy"}
 POLL = 0.25
 CALM = 6.0
 """Seconds without a failing user before the second rollout: one slot's range, so that it starts from good slots."""
@@ -42,7 +45,6 @@ class Demo:
         self.site = site
         self.screen = screen
         self._heard = 0
-        self._worst: dict[str, float] = {}
 
     def play(self) -> None:
         """Show all of it; DemoError when a part did not happen."""
@@ -51,36 +53,38 @@ class Demo:
         self.screen.say(", ".join(f"{name} pid {pid}" for name, pid in self.site.stage.pids().items()))
         self.settings()
         self.screen.heading(f"{FAULTY}: the new code fails for {BROKEN_SHARE:.0%} of its users")
-        faulty = self.faulty()
+        self.faulty()
         self.screen.heading(f"{HEALTHY}: the corrected build, the same flag, from 0 % again")
         self.site.stage.stop("shop")
         self.site.start_shop(HEALTHY)
         self.site.calm(CALM)
         self.watch(HEALTHY, until="signed_off")
-        self.screen.heading("The same rule over what Prometheus still holds: live against replay")
-        self.replay(FAULTY, faulty)
-        healthy = self.site.reports(HEALTHY, "healthy")
-        self.replay(HEALTHY, healthy)
-        self.outcome({"faulty": faulty, "healthy": healthy})
+        self.screen.clear()
+        self.screen.heading("The reports, and the same rule over what Prometheus still holds: live against replay")
+        self.compare()
+        self.outcome()
 
-    def faulty(self) -> dict[str, Any]:
-        """Show the rollout that is taken back, and when what happened; its report."""
+    def faulty(self) -> None:
+        """Show the rollout that is taken back, what saw the fault, and when what happened."""
         since = time.time()
         self.watch(FAULTY, until="rolled_back")
-        self.recovery(FAULTY)
+        self.verified(FAULTY)
         self.screen.clear()
-        report = self.site.reports(FAULTY, "faulty")
-        breach = report["breaches"][0]
+        report = self.site.told(FAULTY)
+        breach, stamps = report["breaches"][0], report["rollback"]
         if breach["objective"] != "error_rate_exposed":
             raise DemoError(f"{breach['objective']} took {FAULTY} back, expected error_rate_exposed to see it first.")
+        found = evidence.timings(stamps, breach["at"], self.site.seen(since))
+        span = (found[0].at, evidence.seconds(stamps["acted_at"]))
+        split, pooled = (self.site.share(FAULTY, name, span) for name in ("error_rate_exposed", "error_rate"))
         highest = max(point["percent"] for point in report["exposure"])
         self.screen.say(
-            f"taken back at {highest:g} % exposure. Worst 5 s: of those with the new code"
-            f" {self._worst['error_rate_exposed']:.1%} failed, of all users {self._worst['error_rate']:.2%}"
-            " (both may be 1 %): split by variant the fault shows, pooled it hardly does."
+            f"taken back at {highest:g} % exposure. From onset to flag off {split:.1%} of the requests that ran the new"
+            f" code failed, {pooled:.2%} of all requests; each may be 1 %. Only the split objective breached."
         )
-        self.moments(evidence.timings(report["rollback"], breach["at"], self.site.seen(since)))
-        return report
+        if highest > LOW or {one["objective"] for one in report["breaches"]} != {"error_rate_exposed"}:
+            raise DemoError(f"expected a breach of error_rate_exposed alone, at {LOW} % exposure at most.")
+        self.moments(found)
 
     def moments(self, found: list[evidence.Timing]) -> None:
         """Print the incident's timings."""
@@ -96,12 +100,36 @@ class Demo:
         )
         self.screen.table(("setting", "here", "production"), rows)
 
-    def outcome(self, reports: dict[str, dict[str, Any]]) -> None:
+    def compare(self) -> None:
+        """Write the six reports, replay both rollouts, and hold live against replay."""
+        with ThreadPoolExecutor(2) as pool:
+            written = [
+                pool.submit(self.site.report, rollout, folder, kind)
+                for rollout, folder in FOLDERS.items()
+                for kind in ("html", "md", "json")
+            ]
+            for one in written:
+                one.result()
+            live = {rollout: self.site.written(folder) for rollout, folder in FOLDERS.items()}
+            replayed = {
+                rollout: pool.submit(self.site.replay, rollout, (run["from"], run["to"]))
+                for rollout, run in live.items()
+            }
+            for rollout, run in live.items():
+                found = evidence.differences(run, replayed[rollout].result())
+                if found:
+                    raise DemoError(f"the replay of {rollout} says otherwise than its ledger:\n" + "\n".join(found))
+                self.screen.say(f"{rollout}: replay and ledger agree on {evidence.agreement(run)}", "green")
+
+    def outcome(self) -> None:
         """Say where the reports are; DemoError when one is not what it must be, or all took too long."""
-        for folder, phase in (("faulty", "rolled_back"), ("healthy", "signed_off")):
-            if reports[folder]["phase"] != phase:
-                raise DemoError(f"the report of {folder} says {reports[folder]['phase']}, expected {phase}.")
-            self.screen.say(f"{phase}: {self.site.root / folder}/report.html (and .md, .json)", "green")
+        self.screen.heading("Outcome")
+        for rollout, phase in ((FAULTY, "rolled_back"), (HEALTHY, "signed_off")):
+            folder = FOLDERS[rollout]
+            found = self.site.written(folder)["phase"]
+            if found != phase:
+                raise DemoError(f"the report of {rollout} says {found}, expected {phase}.")
+            self.screen.say(f"{rollout} {phase}: {self.site.root / folder / 'report.html'} (and .md, .json)", "green")
         if self.screen.elapsed > WITHIN:
             raise DemoError(f"all of it happened, but in {self.screen.elapsed:.0f} s, not within {WITHIN:g} s.")
         self.screen.say("all of it happened", "bold green")
@@ -110,12 +138,10 @@ class Demo:
         """Start a rollout and follow it to its end; DemoError when that is another one, or late."""
         self.site.command("start", str(self.site.rollout_file(rollout)), "--reason", "demo")
         self._heard = 0
-        self._worst.clear()
         while True:
             status = self.site.status(rollout)
             self.tell(rollout)
             self.screen.show(status)
-            self.remember(status)
             if status["phase"] == until:
                 return status
             if status["phase"] in ("rolled_back", "signed_off", "stopped"):
@@ -127,43 +153,29 @@ class Demo:
             self.site.stage.check()
             time.sleep(POLL)
 
-    def remember(self, status: dict[str, Any]) -> None:
-        """Keep the worst share of bad events that each objective's slots have shown."""
-        for objective in status["objectives"]:
-            if objective.get("total"):
-                share = (objective["bad"] or 0.0) / objective["total"]
-                self._worst[objective["name"]] = max(share, self._worst.get(objective["name"], 0.0))
-
     def tell(self, rollout: str) -> None:
         """Print the transitions that are new, each with its sentence."""
         transitions = self.site.transitions(rollout)
         for transition in transitions[self._heard :]:
             kind = transition["kind"]
             style = "red" if kind in BAD else "green" if kind in GOOD else ""
-            self.screen.say(f"{kind}: {transition['why']}", style)
+            why = transition["why"]
+            self.screen.say(why if why.startswith(kind) else f"{kind}: {why}", style)
         self._heard = len(transitions)
 
-    def recovery(self, rollout: str) -> None:
-        """Wait until the watchdog has seen the errors end."""
+    def verified(self, rollout: str) -> None:
+        """Wait until the watchdog has seen the errors end and has watched as long as the rule asks."""
+        rule = self.site.rules(rollout)[0]
         self.site.stage.wait("the breach to be over", lambda: self._recovered(rollout), within=60.0)
-        self.tell(rollout)
+        confirmed = evidence.seconds(self.site.status(rollout)["rollback"]["confirmed_at"])
+        over = confirmed + rule.rollback.verify + rule.delay + 2 * rule.interval
+        self.site.stage.wait("the end of `verify`", lambda: time.time() > over, within=60.0)
 
     def _recovered(self, rollout: str) -> bool:
         status = self.site.status(rollout)
         self.screen.show(status)
+        self.tell(rollout)
         return bool((status["rollback"] or {}).get("recovered_at"))
-
-    def replay(self, rollout: str, live: dict[str, Any]) -> None:
-        """Replay what Prometheus still has of a rollout and hold it against the ledger."""
-        span = ("--from", live["from"], "--to", live["to"])
-        breached = 1 if live["breaches"] else 0
-        told = self.site.command("replay", str(self.site.rollout_file(rollout)), *span, "--json", accept=(0, 1))
-        replayed = json.loads(told)
-        (self.site.root / f"{rollout}.replay.json").write_text(told, encoding="utf-8")
-        found = evidence.differences(live, replayed)
-        if found or len(replayed["breaches"]) < breached:
-            raise DemoError(f"the replay of {rollout} says otherwise than its ledger:\n" + "\n".join(found))
-        self.screen.say(f"{rollout}: replay and ledger agree on {evidence.agreement(live)}", "green")
 
 
 def last_word(status: dict[str, Any]) -> str:

@@ -69,7 +69,7 @@ class Screen:
         if self._live is not None:
             self._live.update(view(status))
             return
-        told = (status["phase"], status["exposure"]["actual"], tuple(status.get("waiting") or ()), _eighth(status))
+        told = (status["rollout"], status["phase"], status["exposure"]["actual"], _eighth(status))
         if told != self._told:
             self._told = told
             self.say(line(status))
@@ -111,8 +111,6 @@ def line(status: dict[str, Any]) -> str:
     bad = [f"{o['name']} {o['verdict']}" for o in status["objectives"] if o["verdict"] not in ("pass", None)]
     if bad:
         parts.append(", ".join(bad))
-    if status.get("waiting"):
-        parts.append("waiting: " + "; ".join(status["waiting"]))
     return " | ".join(parts)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from watchdog.bound import judge
+from watchdog.detectorfile import Surroundings
 from watchdog.errors import ConfigError, Problem, SourceError
 from watchdog.evaluate import evaluate, sentence
 from watchdog.model import Kind, Reason, Rollout, Verdict
@@ -30,7 +31,8 @@ from watchdog.starter.render import Chosen, render, scalar, slug
 
 RECENT = 3600
 """Seconds back in which a metric must have had a sample to be thought of."""
-WITHIN = 900.0
+WITHIN, INTERVAL, DELAY = 900.0, 30, 30.0
+"""A rollout's defaults, in seconds."""
 LOOKED_FOR = (
     "counters of requests with a status label (http_requests_total{code=...}), histograms of durations "
     "(http_request_duration_seconds_bucket), probe_success or up, and counters of tests with a result "
@@ -70,7 +72,7 @@ class _Search:
     @property
     def at(self) -> int:
         """The newest complete slot."""
-        return math.floor((self.now - 30) / 30) * 30
+        return math.floor((self.now - DELAY) / INTERVAL) * INTERVAL
 
 
 def propose(source: Prometheus, job: str, now: float) -> Proposal:
@@ -83,7 +85,8 @@ def propose(source: Prometheus, job: str, now: float) -> Proposal:
     if not names:
         raise _unusable(job, f"Prometheus has no metric of it in the last hour; {_jobs(source, now)}")
     me = f"job={quoted(job)}"
-    search = _Search(source, job, now, _scrape_interval(source, job, names, now), _ingesting(source, now))
+    scrape_interval = _scrape_interval(source, job, names, now)
+    search = _Search(source, job, now, scrape_interval, _ingesting(source, scrape_interval, now))
     series = _series_of(source, me, now)
     chosen, cohorts = _chosen(search, names, series, me)
     if not chosen:
@@ -102,9 +105,10 @@ def _jobs(source: Prometheus, now: float) -> str:
     return f"the jobs it scrapes are {', '.join(jobs[:20])}" if jobs else "it scrapes no job now"
 
 
-def _ingesting(source: Prometheus, now: float) -> bool:
-    """Whether `present:` would have a value, so that silence can count as failure."""
-    return bool(source.labels_of("count(up)", int(now - 30)))
+def _ingesting(source: Prometheus, scrape_interval: float, now: float) -> bool:
+    """Whether the default `present:` would have a value, so that silence can count as failure."""
+    present = Surroundings(INTERVAL, scrape_interval, cohorts=True).present
+    return bool(source.labels_of(present, int(now - DELAY)))
 
 
 def _series_of(source: Prometheus, me: str, now: float) -> SeriesOf:
@@ -127,7 +131,7 @@ def _scrape_interval(source: Prometheus, job: str, names: list[str], now: float)
     if told:
         return told
     name, span = "up" if "up" in names else names[0], 600
-    at = int(now - 30)
+    at = int(now - DELAY)
     count = source.instants([f"max(count_over_time({name}{{job={quoted(job)}}}[{span}s]))"], at)[0].values.get(at)
     if not count or count < 2:
         return 15.0

@@ -27,7 +27,7 @@ from watchdog.web.page import status_page
 from watchdog.web.problems import Problem, of_status, response
 from watchdog.web.reports import Build, Reports, builder
 
-WORKERS = 4
+READERS = 4
 """Threads that read the ledger: few, so that no crowd of readers takes the connections that ticks need."""
 ROLLOUT = "/api/v1/rollouts/{id}"
 log = structlog.get_logger()
@@ -52,29 +52,8 @@ def create_app(
     """
     api = Api(ledger, clock, wake)
     reports = Reports(ledger, report_bytes or builder(ledger, clock))
-    workers = ThreadPoolExecutor(WORKERS, "http-worker")
-    building = ThreadPoolExecutor(1, "http-report")  # one at a time: a long watch is seconds of work and much memory
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
-        for pool in (workers, building):
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def on(work: Work, pool: ThreadPoolExecutor = workers) -> Endpoint:
-        async def endpoint(request: Request) -> Response:
-            return await asyncio.get_running_loop().run_in_executor(pool, work, request)
-
-        return endpoint
-
-    def command(verb: str) -> Endpoint:
-        async def endpoint(request: Request) -> Response:
-            _log_refusal(request, verb, token)
-            order = order_of(request.headers.get("content-type", ""), await read_body(request))
-            return await on(lambda asked: api.give(asked, verb, order))(request)
-
-        return endpoint
-
+    workers = Workers()
+    on, on_report = workers.on, workers.on_report
     routes = [
         Route("/", on(lambda _: status_page(ledger, clock()))),
         Route("/healthz", _healthz),
@@ -85,18 +64,59 @@ def create_app(
         Route(ROLLOUT, on(api.status)),
         Route(f"{ROLLOUT}/evaluations", on(api.evaluations)),
         Route(f"{ROLLOUT}/transitions", on(api.transitions)),
-        Route(f"{ROLLOUT}/report", on(lambda asked: reports.serve(asked, api.rollout(asked)), building)),
+        Route(f"{ROLLOUT}/report", on_report(lambda asked: reports.serve(asked, api.rollout(asked)))),
         Route(f"{ROLLOUT}/commands/{{command:int}}", on(api.command)),
-        *(Route(f"{ROLLOUT}/{verb}", command(verb), methods=["POST"]) for verb in VERBS),
+        *(Route(f"{ROLLOUT}/{verb}", _command(api, workers, token, verb), methods=["POST"]) for verb in VERBS),
     ]
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, metrics=metrics)],
         exception_handlers={Problem: _on_problem, LedgerError: _on_ledger_error, HTTPException: _on_http_exception},
-        lifespan=lifespan,
+        lifespan=workers.lifespan,
     )
     app.router.redirect_slashes = False
     return app
+
+
+class Workers:
+    """The threads on which handlers run: whatever reads the ledger would hold up the event loop."""
+
+    def __init__(self) -> None:
+        self._readers = ThreadPoolExecutor(READERS, "http-reader")
+        self._reporter = ThreadPoolExecutor(1, "http-report")
+
+    def on(self, work: Work) -> Endpoint:
+        """An endpoint that does `work` on one of a few threads."""
+        return _endpoint(self._readers, work)
+
+    def on_report(self, work: Work) -> Endpoint:
+        """Likewise, one at a time: the report of a long watch is seconds of work and much memory."""
+        return _endpoint(self._reporter, work)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Give the threads up when the server stops; what they do is finished, what waits is dropped."""
+        yield
+        for pool in (self._readers, self._reporter):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _endpoint(pool: ThreadPoolExecutor, work: Work) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, request)
+
+    return endpoint
+
+
+def _command(api: Api, workers: Workers, token: str | None, verb: str) -> Endpoint:
+    """An operator's command: who may, then what it says, then whether there is such a rollout."""
+
+    async def endpoint(request: Request) -> Response:
+        _log_refusal(request, verb, token)
+        order = order_of(request.headers.get("content-type", ""), await read_body(request))
+        return await workers.on(lambda asked: api.give(asked, verb, order))(request)
+
+    return endpoint
 
 
 def _log_refusal(request: Request, verb: str, token: str | None) -> None:

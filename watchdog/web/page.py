@@ -21,7 +21,7 @@ PHASE_WORDS = {
     Phase.SOAKING: "fully exposed, collecting good slices",
     Phase.ROLLING_BACK: "taking the flag back",
     Phase.ROLLED_BACK: "the flag was taken back",
-    Phase.SIGNED_OFF: "signed off",
+    Phase.SIGNED_OFF: "every objective held through the whole window",
     Phase.STOPPED: "stopped by a person; the flag stays as it is",
 }
 _SIGNS = {"pass": "✓", "fail": "✗", "unknown": "?", None: "·"}
