@@ -18,6 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from watchdog import __version__
 from watchdog.account import Account
 from watchdog.config import load_all, revealed
+from watchdog.connect import open_prometheus
 from watchdog.errors import ConfigError, LedgerConflict, LedgerError, Refused
 from watchdog.flags import open_service
 from watchdog.flags.base import FlagService
@@ -194,28 +195,13 @@ class Daemon:
             if stored.phase in (Phase.SIGNED_OFF, Phase.STOPPED) and not once:
                 return
             rollout = rollout_from_resolved(stored.resolved, stored.text)
-            source = self._source()
+            source = open_prometheus(self.settings.prometheus, tell=self.metrics.on_query)
             tick = RolloutTick(stored.name, self.ledger, source, self.flags, self.clock, self.journal)
             self._jobs[stored.name] = _Job(stored, rollout.interval, tick, source)
             trigger = SlotTrigger(rollout.interval, rollout.delay + offset(stored.name, rollout.interval))
             self._scheduler.add_job(
                 self._run, trigger, args=[stored.name], id=stored.name, next_run_time=datetime.now(UTC)
             )
-
-    def _source(self) -> Prometheus:
-        asked = self.settings.prometheus
-        verify: bool | str = str(asked.ca_file) if asked.ca_file is not None else True
-        cert = (str(asked.cert_file), str(asked.key_file)) if asked.cert_file and asked.key_file else None
-        return Prometheus(
-            asked.url,
-            timeout=asked.timeout,
-            headers={name: secret.get_secret_value() for name, secret in asked.headers.items()},
-            bearer_token=revealed(asked.bearer_token),
-            username=asked.username,
-            password=revealed(asked.password),
-            verify=verify,
-            cert=cert,
-        )
 
     # --- jobs -----------------------------------------------------------------------------------------------------
 

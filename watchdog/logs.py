@@ -24,13 +24,16 @@ def set_up(form: str, level: str, secrets: Iterable[str]) -> None:
 
     render: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
     if form == "console":
-        render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Plain tracebacks: the pretty ones print local variables, secrets among them, after redaction.
+        plain = structlog.dev.plain_traceback
+        render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    tail: list[Any] = [structlog.processors.dict_tracebacks] if form == "json" else []
+    traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    tail: list[Any] = [structlog.processors.ExceptionRenderer(traceback)] if form == "json" else []
     structlog.configure(
         processors=[*shared, *tail, redact, render],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

@@ -79,6 +79,7 @@ class Prometheus:
     `timeout` in seconds bounds one instant query to its last byte; long ranges get proportionally more. `verify`
     is False or the path of a CA file, `cert` a client certificate with its key. With `judge_skew`
     answers from a server whose clock is more than 5 s off are refused. `skew` is the last difference seen.
+    `tell` hears of each query: its seconds, and the reason when the answer could not be used.
     Raises ValueError for a `url` that is no address at all.
     """
 
@@ -96,6 +97,7 @@ class Prometheus:
         workers: int = 4,
         judge_skew: bool = True,
         now: Callable[[], float] = time.time,
+        tell: Callable[[float, str | None], None] = lambda _seconds, _reason: None,
     ) -> None:
         self.url, in_url = split_credentials(url)
         self.name = f"Prometheus at {self.url}"
@@ -114,6 +116,7 @@ class Prometheus:
         self._clients: list[_Client] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._tell = tell
         self._fanout = Fanout(self.name, workers, self._ask)
 
     @property
@@ -180,12 +183,15 @@ class Prometheus:
             return piece.failed(Reason.UNREACHABLE, f"{self.name} was not asked: {why}.")
         client = self._client()
         call.started[piece] = lambda: client.wire.abort(piece)
+        began = time.monotonic()
         try:
             series = self._query(client, call, piece)
         except NoAnswer as error:
+            self._tell(time.monotonic() - began, error.reason.value)
             call.lost = call.lost + 1 if error.reason is Reason.UNREACHABLE else 0
             return self._smaller(piece, error) or piece.failed(error.reason, error.detail)
         call.lost = 0
+        self._tell(time.monotonic() - began, None)
         return series
 
     def _query(self, client: _Client, call: Call, piece: Piece) -> Series:

@@ -12,21 +12,10 @@ from typing import Any
 
 from watchdog.model import Objective, Rollout
 
-IDENTITY = {
-    "name",
-    "service",
-    "version",
-    "flag",
-    "text",
-    "sha256",
-    "resolved",
-    "objectives",
-    "bad",
-    "total",
-    "value",
-    "allowed",
-}
-"""Fields that say what is watched, or follow from others; the rest says how, and is a setting."""
+IDENTITY = {"name", "service", "version", "flag", "text", "sha256", "resolved", "objectives"}
+QUERIES = {"bad", "total", "value", "present"}
+FOLLOWS = {"allowed"}
+"""These say what is watched, or follow from others; all other fields say how, and are settings."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +54,22 @@ class Timing:
     source: str
 
 
-def timings(rollback: dict[str, str], breach_at: str, seen: list[Failure]) -> list[Timing]:
-    """Give the incident's moments in the order in which they happened. `seen` are the failures of this rollout."""
+def timings(rollback: dict[str, str], breach_at: str, seen: list[Failure], last_answer: float) -> list[Timing]:
+    """Give the incident's moments in the order in which they happened.
+
+    `seen` are the failures of this rollout, `last_answer` is when a user was last served by the new code.
+    """
     by_new_code = [failure.at for failure in seen if failure.variant == "on"]
     moments = [
         Timing("onset: first user failed by the new code", by_new_code[0], "load generator"),
-        Timing("breach: the detector's step", seconds(breach_at), "Prometheus' clock"),
+        Timing("last step the breach is made of", seconds(breach_at), "Prometheus' clock"),
         Timing("detected", seconds(rollback["detected_at"]), "ledger"),
         Timing("decided and recorded", seconds(rollback["decided_at"]), "ledger"),
-        Timing("flag off", seconds(rollback["acted_at"]), "ledger"),
-        Timing("flag off, read back", seconds(rollback["confirmed_at"]), "ledger"),
-        Timing("errors back to normal: last user failed", by_new_code[-1], "load generator"),
+        Timing("flag off: written", seconds(rollback["acted_at"]), "ledger"),
+        Timing("flag off: read back", seconds(rollback["confirmed_at"]), "ledger"),
+        Timing("last user failed by the new code", by_new_code[-1], "load generator"),
+        Timing("errors back to normal: last user served by the new code", last_answer, "load generator"),
+        Timing("breach over: good slots for `resume_after`", seconds(rollback["recovered_at"]), "ledger"),
     ]
     return sorted(moments, key=lambda moment: moment.at)
 
@@ -93,10 +87,19 @@ def agreement(live: dict[str, Any]) -> str:
     """Say what was compared and how much of it there is."""
     evaluations = sum(counts[verdict] for counts in live["evaluations"].values() for verdict in _VERDICTS)
     window = live["window"]
-    return (
-        f"{evaluations} evaluations of {len(live['evaluations'])} objectives, {len(live['breaches'])} breaches,"
-        f" {len(live['gaps'])} gaps, {len(live['exposure'])} steps of exposure, a window of {window['longest']} of {window['required']} slices"
+    counted = (
+        (evaluations, "evaluation"),
+        (len(live["breaches"]), "breach"),
+        (len(live["gaps"]), "gap"),
+        (len(live["exposure"]), "exposure"),
+        (len(window["resets"]), "reset"),
     )
+    parts = [f"{number} {_plural(word, number)}" for number, word in counted]
+    return f"{', '.join(parts)} and a window of {window['longest']}/{window['required']} slices"
+
+
+def _plural(word: str, number: int) -> str:
+    return word if number == 1 else word + ("es" if word.endswith("ch") else "s")
 
 
 _VERDICTS = ("pass", "fail", "unknown")
@@ -153,7 +156,11 @@ def _differing(ours: dict[str, str], theirs: dict[str, str]) -> list[tuple[str, 
 
 
 def _settings(thing: Rollout | Objective) -> dict[str, str]:
-    return {key: text for key, text in _flat("", dataclasses.asdict(thing)) if key.split(".")[0] not in IDENTITY}
+    return {
+        key: text
+        for key, text in _flat("", dataclasses.asdict(thing))
+        if key.split(".")[0] not in IDENTITY | QUERIES | FOLLOWS
+    }
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:

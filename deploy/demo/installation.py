@@ -18,8 +18,8 @@ from watchdog.config import load_settings
 from watchdog.model import Rollout
 from watchdog.rolloutfile import DaemonFacts, load_rollout
 
-BROKEN_SHARE = 0.12
-"""Part of the users whom the faulty build's new code fails: at 5 % exposure 0.6 % of all requests."""
+BROKEN_SHARE = 0.14
+"""Part of the users whom the faulty build's new code fails: at 5 % exposure 0.7 % of all requests."""
 FAULTY, HEALTHY = "checkout-faulty", "checkout-healthy"
 VERSIONS = {FAULTY: "2.14.0", HEALTHY: "2.14.1"}
 PRODUCTION = HERE.parents[1] / "rules" / "rollouts" / "checkout.yaml"
@@ -130,6 +130,12 @@ class Installation:
             lambda: time.time() - max([since, *(failure.at for failure in self.seen(since))]) >= seconds,
             within=30.0,
         )
+
+    def last_answer(self, variant: str) -> float:
+        """When the load generator was last served by `on` or `off`, in seconds since the epoch."""
+        series = f'load_last_answer_timestamp_seconds{{variant="{variant}"}} '
+        lines = fetch(self.url("load", "/metrics")).decode().splitlines()
+        return float(next(line for line in lines if line.startswith(series)).removeprefix(series))
 
     def seen(self, since: float) -> list[evidence.Failure]:
         """Failures since then."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TextIO
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 TIMEOUT = 2.0
 CONNECTIONS = 8
@@ -43,6 +43,12 @@ class Tally:
         self.probe = Counter(
             "probe_requests", "Probes of the shop's health page, from outside.", ["result"], registry=self.registry
         )
+        self.last = Gauge(
+            "load_last_answer_timestamp_seconds",
+            "When each code last served a user.",
+            ["variant"],
+            registry=self.registry,
+        )
         for result in ("ok", "failed"):
             self.probe.labels(result)
             for variant in ("on", "off", "none"):
@@ -52,6 +58,7 @@ class Tally:
         """Count one answer; status 0 is no answer at all."""
         result = "ok" if status == 200 else "failed"
         self.users.labels(result, variant).inc()
+        self.last.labels(variant).set_to_current_time()
         if result == "failed":
             self.failures.write(json.dumps({"at": round(time.time(), 3), "status": status, "variant": variant}) + "\n")
             self.failures.flush()

@@ -74,7 +74,7 @@ class Demo:
         breach, stamps = report["breaches"][0], report["rollback"]
         if breach["objective"] != "error_rate_exposed":
             raise DemoError(f"{breach['objective']} took {FAULTY} back, expected error_rate_exposed to see it first.")
-        found = evidence.timings(stamps, breach["at"], self.site.seen(since))
+        found = evidence.timings(stamps, breach["at"], self.site.seen(since), self.site.last_answer("on"))
         span = (found[0].at, evidence.seconds(stamps["acted_at"]))
         split, pooled = (self.site.share(FAULTY, name, span) for name in ("error_rate_exposed", "error_rate"))
         highest = max(point["percent"] for point in report["exposure"])

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from watchdog.bound import Judgement, judge
-from watchdog.cli.shared import AsJson, Config, print_json, print_table, say_error, settings_of, source_of
+from watchdog.cli.shared import AsJson, Config, print_json, print_table, say_error, settings_of
 from watchdog.config import load_all
+from watchdog.connect import open_prometheus
 from watchdog.errors import ConfigError
 from watchdog.logs import secrets_in, set_up
 from watchdog.model import Rollout
@@ -68,7 +69,7 @@ def check(
     judged = [(path, rollout, judge(rollout)) for path, rollout in rollouts]
     findings = []
     if online and rollouts:
-        with source_of(settings) as source:
+        with open_prometheus(settings.prometheus) as source:
             findings = check_online(settings, [rollout for _, rollout in rollouts], source, time.time())
     wrong = bool(problems) or any(finding.level == "error" for finding in findings)
     if as_json:

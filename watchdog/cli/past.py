@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from watchdog.cli.shared import AsJson, Config, instant, print_json, print_table, say_error, settings_of, source_of
+from watchdog.cli.shared import AsJson, Config, instant, print_json, print_table, say_error, settings_of
+from watchdog.connect import open_prometheus
 from watchdog.errors import ConfigError, Problem
 from watchdog.replay import Replay
 from watchdog.rolloutfile import load_rollout
@@ -45,7 +46,7 @@ def replay(
     if last <= first:
         raise ConfigError([Problem("--to", "is not after --from (a future end is cut to now - delay)")])
     run = Replay(rollout, first, last, keep_going)
-    with source_of(settings, judge_skew=False, timeout=QUERY_TIMEOUT) as source:
+    with open_prometheus(settings.prometheus, judge_skew=False, timeout=QUERY_TIMEOUT) as source:
         source.build_info()
         _with_progress(run, source)
     found = run.figures()

@@ -14,10 +14,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from watchdog.config import load_settings, revealed
+from watchdog.config import load_settings
 from watchdog.errors import ConfigError, Problem, Refused
 from watchdog.ledger import Ledger, StoredRollout, open_ledger
-from watchdog.prometheus import Prometheus
 from watchdog.quantities import parse_duration, parse_time
 from watchdog.settings import Settings
 
@@ -53,23 +52,6 @@ def ledger_of(settings: Settings) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
-
-
-def source_of(settings: Settings, *, judge_skew: bool = True, timeout: float | None = None) -> Prometheus:
-    """The configured Prometheus."""
-    asked = settings.prometheus
-    cert = (str(asked.cert_file), str(asked.key_file)) if asked.cert_file and asked.key_file else None
-    return Prometheus(
-        asked.url,
-        timeout=timeout if timeout is not None else asked.timeout,
-        headers={name: secret.get_secret_value() for name, secret in asked.headers.items()},
-        bearer_token=revealed(asked.bearer_token),
-        username=asked.username,
-        password=revealed(asked.password),
-        verify=str(asked.ca_file) if asked.ca_file is not None else True,
-        cert=cert,
-        judge_skew=judge_skew,
-    )
 
 
 def known(ledger: Ledger, name: str) -> StoredRollout:

@@ -64,7 +64,8 @@ class Server:
         thread = self._thread
         if thread is None:
             return True
-        self._server.config.timeout_graceful_shutdown = max(1, int(timeout) - 1)
+        # What is under way gets a part of the time, so that ending it and the thread fits in the rest.
+        self._server.config.timeout_graceful_shutdown = max(1, int(timeout * 0.6))
         self._server.should_exit = True
         thread.join(timeout)
         self._server.force_exit = True
