@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import detectors
+from bench import detectors, replay
 from bench.figure import Figure
 
 GROUPS: dict[str, Callable[..., Iterator[Figure]]] = {
+    "replay": replay.figures,
     "detectors": detectors.figures,
 }
 """Name -> `figures(*, quick: bool)`, in the order in which they are run."""

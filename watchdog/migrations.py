@@ -35,7 +35,7 @@ Transaction = Callable[[], AbstractContextManager[Connection]]
 """Opens one transaction: committed when the block ends, rolled back when it raises."""
 
 
-class SchemaRefused(Exception):  # noqa: N818 - a refusal with its sentence, which the ledger translates
+class SchemaRefused(Exception):
     """What is stored is not a ledger of this program or of an older one; the text says what was found."""
 
 

@@ -131,8 +131,8 @@ class Prometheus:
         `unreachable`. An expression that occurs twice is asked once.
         """
         distinct = list(dict.fromkeys(expressions))
-        pieces = [Piece(k, text, range(at, at + 1), over_range=False) for k, text in enumerate(distinct)]
-        answers = dict(zip(distinct, self._fanout.run(pieces, len(distinct), deadline, None), strict=True))
+        wanted = [Piece(k, text, range(at, at + 1), over_range=False) for k, text in enumerate(distinct)]
+        answers = dict(zip(distinct, self._fanout.run(wanted, len(distinct), deadline, None), strict=True))
         return [answers[text] for text in expressions]
 
     def ranges(
@@ -145,14 +145,8 @@ class Prometheus:
         a source that answers nothing is given up after as many silent queries as there are workers.
         """
         distinct = list(dict.fromkeys(requests))
-        points = sum(len(request.instants) for request in distinct)
-        most = min(MOST_POINTS, max(FEWEST_POINTS, -(-points // self._workers)))
-        pieces = [
-            Piece(k, request.expression, part, over_range=True)
-            for k, request in enumerate(distinct)
-            for part in cut(request.instants, most)
-        ]
-        answers = dict(zip(distinct, self._fanout.run(pieces, len(distinct), deadline, on_progress), strict=True))
+        wanted = pieces(distinct, self._workers)
+        answers = dict(zip(distinct, self._fanout.run(wanted, len(distinct), deadline, on_progress), strict=True))
         return [answers[request] for request in requests]
 
     def close(self) -> None:
@@ -286,6 +280,17 @@ class Prometheus:
         except (requests.RequestException, PrometheusApiClientException, KeyError, TypeError) as error:
             message = f"{self.name} sent something that is not understood: {self.redact(str(error))}"
             raise SourceError(message, permanent=True) from error
+
+
+def pieces(distinct: Sequence[Range], workers: int) -> list[Piece]:
+    """The range queries that answer the requests: small enough for Prometheus, enough of them for all workers."""
+    points = sum(len(request.instants) for request in distinct)
+    most = min(MOST_POINTS, max(FEWEST_POINTS, -(-points // workers)))
+    return [
+        Piece(k, request.expression, part, over_range=True)
+        for k, request in enumerate(distinct)
+        for part in cut(request.instants, most)
+    ]
 
 
 def _seconds(duration: str) -> float:

@@ -21,7 +21,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a service can do: its smallest step in percent and the worst case until a reader sees a change, in seconds."""
+    """What a service can do: its smallest step in percent, the worst case until a reader sees a change in seconds."""
 
     smallest_step: float
     propagation: float
