@@ -36,9 +36,7 @@ def test_progressive_takes_a_step_each_every_and_ends_exactly_at_to() -> None:
     assert plan.seconds == 7 * DAY
 
 
-@given(
-    st.integers(0, 90), st.integers(1, 100), st.integers(1, 40), st.integers(30, 4000), st.integers(0, 29)
-)
+@given(st.integers(0, 90), st.integers(1, 100), st.integers(1, 40), st.integers(30, 4000), st.integers(0, 29))
 @settings(max_examples=60, deadline=None)
 def test_percent_after_k_steps_is_the_formula(start: int, up: int, times: int, every: int, more: int) -> None:
     to, over = min(100, start + up), every * times + more
@@ -168,7 +166,11 @@ def test_a_cohort_is_exposure_unless_everybody_is_exposed() -> None:
 
 @given(st.floats(0, 100), st.floats(0, 100), st.booleans(), st.booleans(), st.sampled_from([0.001, 0.1, 1.0]))
 def test_two_exposures_are_the_same_or_one_is_above_the_other_or_they_trade_cohort_for_percent(
-    p: float, q: float, c: bool, d: bool, step: float  # noqa: FBT001
+    p: float,
+    q: float,
+    c: bool,
+    d: bool,
+    step: float,  # noqa: FBT001
 ) -> None:
     one, other = Exposure(p, c), Exposure(q, d)
     if same(one, other, step):

@@ -374,9 +374,7 @@ def test_a_breach_in_a_slice_fails_it_though_the_hour_was_good_as_a_whole() -> N
 def test_the_gap_is_the_union_over_objectives() -> None:
     watch = Watch(rollout(event("a"), event("b")), NOON)
     a = slots(NOON + HOUR, name="a", evaluation=lambda at: unknown(at) if at <= NOON + 300 else passed(at))
-    b = slots(
-        NOON + HOUR, name="b", evaluation=lambda at: unknown(at) if NOON + 150 < at <= NOON + 600 else passed(at)
-    )
+    b = slots(NOON + HOUR, name="b", evaluation=lambda at: unknown(at) if NOON + 150 < at <= NOON + 600 else passed(at))
     for one, two in zip(a, b, strict=True):
         fold(watch, [Slot(one.at, {**one.evaluations, **two.evaluations}, {**one.steps, **two.steps})])
     assert watch.slices[0].unmeasured == ((NOON + 30, NOON + 600),)
@@ -429,9 +427,7 @@ def test_folding_again_from_any_checkpoint_gives_the_same_to_the_bit() -> None:
     again = watch_of()
     checkpoints = [None]
     for hour in range(4):
-        span = slots(
-            NOON + (hour + 1) * HOUR, after=NOON + hour * HOUR, measured=eventful, evaluation=eventful_slot
-        )
+        span = slots(NOON + (hour + 1) * HOUR, after=NOON + hour * HOUR, measured=eventful, evaluation=eventful_slot)
         fold(again, span)
         checkpoints.append(again.checkpoint())  # type: ignore[arg-type]
     breaches = [(breach, False) for found in expected for breach in found.opened]

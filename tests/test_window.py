@@ -139,9 +139,7 @@ def test_a_silent_slice_is_judged_by_its_slots() -> None:
         ((), PASS),
     ],
 )
-def test_a_slice_is_fail_else_unknown_else_idle_else_pass(
-    parts: tuple[SliceVerdict, ...], whole: SliceVerdict
-) -> None:
+def test_a_slice_is_fail_else_unknown_else_idle_else_pass(parts: tuple[SliceVerdict, ...], whole: SliceVerdict) -> None:
     for order in (parts, parts[::-1]):
         assert combine(order) is whole
 

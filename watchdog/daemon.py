@@ -241,7 +241,7 @@ class Daemon:
         memory = job.tick.memory
         for kind in reports:
             try:
-                path = freeze(self.ledger, name, kind, self.settings.reports.dir, self.clock())
+                path = freeze(self.ledger, name, kind, self.settings.reports.dir, self.clock(), job.source.url)
                 log.info("report", rollout=name, kind=kind, path=str(path))
             except (LedgerError, OSError) as error:
                 log.warning("report not written", rollout=name, kind=kind, why=str(error))

@@ -85,13 +85,16 @@ def fold(tuning: Tuning, state: State, step: Step) -> Outcome:
 
 
 def _sequential(tuning: Tuning, state: State, step: Step) -> Outcome:
-    if step.total <= 0.0:
+    _, _, bad, total = step
+    if total <= 0.0:
         return Outcome(state, state.statistic)
-    bad, total, planned = min(max(step.bad, 0.0), step.total), step.total, tuning.planned
-    y = (bad - tuning.p * total) / max(total, tuning.floor)
+    # Written out, here and below: this is the innermost loop of a replay.
+    if not 0.0 <= bad <= total:
+        bad = min(max(bad, 0.0), total)
+    planned, floor = tuning.planned, tuning.floor
+    y = (bad - tuning.p * total) / (total if total > floor else floor)
     used = state.used + 1
     w = planned / ((planned + used - 1) * (planned + used))
-    # Written out: this is the innermost loop of a replay.
     a, b, c, d, e, f = state.wealth
     i, j, k, l, m, n = tuning.bets  # noqa: E741 - six names for six bets
     a, b, c = (a + w) * (1.0 + i * y), (b + w) * (1.0 + j * y), (c + w) * (1.0 + k * y)
@@ -102,9 +105,11 @@ def _sequential(tuning: Tuning, state: State, step: Step) -> Outcome:
 
 def _confirm(detector: Confirm, state: State, step: Step) -> Outcome:
     oldest = step.at - STEP_AGE * detector.every
-    known = tuple(item for item in (*state.known, (step.at, step.failed)) if item[0] >= oldest)[-detector.of :]
-    fails = sum(failed for _, failed in known)
-    new = State(state.used + 1, known=known)
+    known = (*state.known, (step.at, step.failed))[-detector.of :]
+    if known[0][0] < oldest:
+        known = tuple(item for item in known if item[0] >= oldest)
+    fails = sum([failed for _, failed in known])
+    new = State(state.used + 1, state.wealth, known)
     return Outcome(new, float(fails), fails >= detector.fails)
 
 
@@ -144,4 +149,5 @@ def step_of(tuning: Tuning, measurement: Measurement, *, failed: bool) -> Step:
     if measurement.silent:
         bad, total = silent_counts(tuning)
         return Step(measurement.at, True, bad, total)  # noqa: FBT003
-    return Step(measurement.at, failed, measurement.bad or 0.0, measurement.total or 0.0)
+    at, _, bad, total, *_ = measurement
+    return Step(at, failed, bad or 0.0, total or 0.0)

@@ -13,12 +13,15 @@ from watchdog.ledger import Ledger
 from watchdog.report import build, render_html, render_json, render_markdown
 
 
-def freeze(ledger: Ledger, name: str, kind: str, directory: Path, now: float) -> Path:
-    """Write `NAME.KIND.{html,md,json}` into `directory`; returns the HTML's path. Raises LedgerError, OSError."""
+def freeze(ledger: Ledger, name: str, kind: str, directory: Path, now: float, prometheus: str) -> Path:
+    """Write `NAME.KIND.{html,md,json}` into `directory`; returns the HTML's path. Raises LedgerError, OSError.
+
+    `prometheus` is the address that was asked, without credentials.
+    """
     stored = ledger.rollout(name)
     if stored is None:
         raise LedgerError(f"there is no rollout {name} in the ledger to report on")
-    report = build(Account(ledger, stored).evidence(now))
+    report = build(Account(ledger, stored).evidence(now, {"url": prometheus}))
     directory.mkdir(parents=True, exist_ok=True)
     for form, render in (("json", render_json), ("md", render_markdown), ("html", render_html)):
         text = render(report).encode()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from watchdog.errors import LedgerError
 from watchdog.flags.base import FlagService
 from watchdog.ledger import BreachFact, Ledger, ReadingFact
 from watchdog.model import Breach, Evaluation, FlagReading, Kind, Measurement, Phase, Reason, Verdict
 from watchdog.observe import Ask, Facts, Source, asks, observe, slots
 from watchdog.ramp import same
-from watchdog.reask import Key, again, forget, unsettled
+from watchdog.reask import NOTHING_AGAIN, Key, again, forget, unsettled
 from watchdog.recall import Recalled, checkpoint_text, excused, is_unanswered, newest_due, refold, simulated
 from watchdog.watch import Found
 
@@ -55,35 +56,46 @@ class Gather:
         """The newest reading that the ledger has."""
         self._recovered: frozenset[str] = frozenset()
 
-    def gather(self, memory: Recalled, now: float, look: Look) -> Batch:
-        """Measure and fold everything that is due at `now`, oldest first."""
+    def gather(self, memory: Recalled, now: float, look: Look, *, complete: bool) -> Batch:
+        """Measure and fold everything that is due at `now`, oldest first.
+
+        `complete` says that the ledger has all that was folded so far: only then can the past be folded again.
+        """
         batch = Batch()
         watch, rollout = memory.watch, memory.rollout
-        if watch is None or not self._watching(memory, now):
+        due = self._watched_until(memory, now)
+        if watch is None or due is None:
             return batch
-        due = newest_due(rollout, now)
         until = min(due, watch.at + BATCH * rollout.interval)
         until = until // rollout.interval * rollout.interval
         batch.behind = until < due
-        repeated = again(rollout, memory.unanswered, now, watch.at, self._recovered)
-        wanted = asks(rollout, watch.at, until)
-        batch.facts = observe(rollout, self.source, wanted, rollout.tick_deadline)
+        newest = max(watch.at, newest_due(rollout, now)) if memory.control.phase.terminal else watch.at
+        repeated = again(rollout, memory.unanswered, now, newest, self._recovered) if complete else NOTHING_AGAIN
+        batch.facts = observe(rollout, self.source, asks(rollout, watch.at, until), rollout.tick_deadline)
         if repeated.asks:
             self._ask_again(memory, now, batch, list(repeated.asks), repeated.wanted)
         if batch.changed:
             self._refold(memory, batch)
         self._fold(memory, now, batch, until, look)
+        forget(rollout, memory.unanswered, max(newest, watch.at))
         return batch
 
-    def _watching(self, memory: Recalled, now: float) -> bool:
-        """Whether slots are still evaluated: while active, and while the effect of a rollback is watched."""
-        control = memory.control
+    def _watched_until(self, memory: Recalled, now: float) -> int | None:
+        """The newest slot to be evaluated: all while active, then those that show the effect of a rollback.
+
+        A signed-off rollout gets no new slots, but what was not answered is still asked for. None: nothing is watched.
+        """
+        control, rollout = memory.control, memory.rollout
+        due = newest_due(rollout, now)
         if control.phase.active:
-            return True
+            return due
         rollback = control.rollback
         if control.phase is Phase.ROLLED_BACK and rollback is not None and rollback.confirmed_at is not None:
-            return now <= rollback.confirmed_at + memory.rollout.rollback.verify + 2 * memory.rollout.interval
-        return False
+            verified = rollback.confirmed_at + rollout.rollback.verify + 2 * rollout.interval
+            return min(due, int(verified // rollout.interval) * rollout.interval)
+        if control.phase is Phase.SIGNED_OFF and memory.watch is not None and memory.unanswered:
+            return memory.watch.at
+        return None
 
     def _ask_again(
         self, memory: Recalled, now: float, batch: Batch, repeated: list[Ask], wanted: frozenset[Key]
@@ -99,7 +111,6 @@ class Gather:
                         memory.unanswered[key] = now
                     else:
                         batch.changed[key] = measurement
-                        del memory.unanswered[key]
 
     def _refold(self, memory: Recalled, batch: Batch) -> None:
         """Settled data came in: fold again from the checkpoint before it."""
@@ -107,9 +118,16 @@ class Gather:
         if watch is None:
             return
         earliest = min(at for _, _, at in batch.changed)
-        start = earliest // memory.rollout.window.slice * memory.rollout.window.slice
+        start = (earliest - 1) // memory.rollout.window.slice * memory.rollout.window.slice
+        try:
+            folded = refold(self.ledger, memory, earliest, batch.changed)
+        except LedgerError:
+            batch.changed.clear()  # asked again when the ledger can be read
+            return
+        for cured in batch.changed:
+            del memory.unanswered[cured]
         seen_again: set[tuple[str, int]] = set()
-        for found in refold(self.ledger, memory, earliest, batch.changed):
+        for found in folded:
             batch.found.append(found)
             for breach in found.opened:
                 seen_again.add((breach.objective, breach.at))
@@ -137,7 +155,9 @@ class Gather:
         self._remember_unanswered(memory, now, batch)
         first = watch.at
         for slot in slots(rollout, batch.facts, first, until, internal, excuse):
-            settled = not unsettled(rollout, memory.unanswered, now, slot.at - rollout.window.slice, slot.at)
+            ends = slot.at % rollout.window.slice == 0
+            begun = slot.at - rollout.window.slice
+            settled = not (ends and unsettled(rollout, memory.unanswered, now, begun, slot.at))
             found = watch.fold(slot, memory.timeline.over, settled=settled)
             late = now - (slot.at + rollout.delay) > rollout.live_within
             batch.found.append(found)
@@ -145,22 +165,23 @@ class Gather:
                 batch.opened.append((breach, late))
                 watch.windows.break_at(breach, rolled_back=False)
             batch.closed.extend(found.closed)
-            if slot.at % rollout.window.slice == 0:
+            if ends:
                 batch.checkpoint = (slot.at, checkpoint_text(watch.checkpoint()))
-        forget(rollout, memory.unanswered, watch.at)
 
     def _remember_unanswered(self, memory: Recalled, now: float, batch: Batch) -> None:
-        answered: set[str] = set()
-        missing = {name for _, name, _ in memory.unanswered}
+        """Note what was not answered, and whose source has begun to answer again with these slots."""
+        recovered: set[str] = set()
         for grid in ("slot", "step", "slice"):
             for name, measured in batch.facts.of(grid).items():
+                silent = memory.watch is not None and (grid, name, memory.watch.at) in memory.unanswered
                 for measurement in measured:
-                    if is_unanswered(measurement):
+                    missing = is_unanswered(measurement)
+                    if missing:
                         memory.unanswered[(grid, name, measurement.at)] = now
-                    elif grid == "slot":
-                        answered.add(name)
-        last_known = {name for name in answered if name in missing}
-        self._recovered = frozenset(last_known)
+                    elif silent and grid == "slot":
+                        recovered.add(name)
+                    silent = missing
+        self._recovered = frozenset(recovered)
 
     def _flag_ramp(self, memory: Recalled, now: float, at: int, look: Look, *, live: bool) -> Evaluation:
         """Whether the flag read what was desired at this slot; 0 is no deviation, else percent points."""

@@ -6,9 +6,10 @@ forms give identical values, so it makes no difference to a verdict which one wa
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from watchdog.evaluate import NOTHING, Answers, evaluate, measure
 from watchdog.model import Evaluation, Kind, Measurement, Objective, Rollout, Series
@@ -199,25 +200,36 @@ def slots(
     excused: Callable[[int], frozenset[str]] | None = None,
 ) -> Iterator[Slot]:
     """The slots in (after, until], oldest first, ready to be folded; `internal` judges our own objectives."""
-    evaluated = {
-        name: {m.at: evaluate(rollout.objective(name), m) for m in measured} for name, measured in facts.slots.items()
-    }
-    steps = [(name, {m.at: m for m in measured}) for name, measured in facts.steps.items()]
-    pooled = [(name, {m.at: m for m in measured}) for name, measured in facts.slices.items()]
-    columns = list(evaluated.items())
+    judged = ((name, _judged(rollout.objective(name), measured)) for name, measured in facts.slots.items())
+    evaluations, steps, pooled = _by_instant(judged), _by_instant(facts.steps.items()), _by_instant(facts.slices.items())
     internals = [o for o in rollout.objectives if o.kind is Kind.INTERNAL]
     interval = rollout.interval
     for at in range((after // interval + 1) * interval, until + 1, interval):
-        found = {name: column[at] for name, column in columns if at in column}
-        taken = {name: column[at] for name, column in steps if at in column}
+        found, taken = evaluations.get(at, {}), steps.get(at, {})
         if internals:
             own = internal(at)
             found.update(own)
             for objective in internals:
                 if at % objective.detector.every == 0 and objective.name in own:
                     taken[objective.name] = as_step(own[objective.name])
-        ended = {name: column[at] for name, column in pooled if at in column} if at % rollout.window.slice == 0 else {}
+        ended = pooled.get(at, {}) if at % rollout.window.slice == 0 else {}
         yield Slot(at, found, taken, ended, excused(at) if excused is not None else frozenset())
+
+
+def _judged(objective: Objective, measured: Iterable[Measurement]) -> Iterator[Evaluation]:
+    return (evaluate(objective, measurement) for measurement in measured)
+
+
+Fact = TypeVar("Fact", Measurement, Evaluation)
+
+
+def _by_instant(columns: Iterable[tuple[str, Iterable[Fact]]]) -> dict[int, dict[str, Fact]]:
+    """Columns of facts, one for each objective, as rows: what there is of each instant."""
+    rows: defaultdict[int, dict[str, Fact]] = defaultdict(dict)
+    for name, column in columns:
+        for fact in column:
+            rows[fact[0]][name] = fact
+    return rows
 
 
 def as_step(evaluation: Evaluation) -> Measurement:

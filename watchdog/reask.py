@@ -25,6 +25,9 @@ class Again:
     wanted: frozenset[Key]
 
 
+NOTHING_AGAIN = Again((), frozenset())
+
+
 def again(
     rollout: Rollout, unanswered: Mapping[Key, float], now: float, newest: int, recovered: frozenset[str]
 ) -> Again:

@@ -59,7 +59,7 @@ def recall(ledger: Ledger, name: str) -> Recalled:
     for fact in ledger.exposures(stored.id):
         timeline.add(int(fact.at), fact.kind, fact.exposure)
     breaches = {(f.breach.objective, f.breach.at): f for f in ledger.breaches(stored.id)}
-    reports = {report.kind for report in ledger.reports(stored.id)}
+    reports = _frozen(ledger, stored.id)
     memory = Recalled(stored, rollout, control, timeline, None, breaches, reports=reports)
     if control.started_at is not None:
         memory.watch = begin(rollout, control)
@@ -68,6 +68,20 @@ def recall(ledger: Ledger, name: str) -> Recalled:
         _fold(ledger, memory, None, last, {}, lambda _: None)
         memory.unanswered = _unanswered(ledger, memory, last)
     return memory
+
+
+LAST_FORM = "html"
+"""The form of a report that is frozen last."""
+
+
+def _frozen(ledger: Ledger, id_: int) -> set[str]:
+    """The reports that are frozen: in all forms, and since what amended them."""
+    amended = max((t.at for t in ledger.transitions(id_) if t.kind == "amended"), default=float("-inf"))
+    return {
+        report.kind
+        for report in ledger.reports(id_)
+        if report.format == LAST_FORM and (report.kind != "final" or report.at >= amended)
+    }
 
 
 def begin(rollout: Rollout, control: Control) -> Watch:
@@ -102,10 +116,14 @@ def _fold(
     checkpoint = checkpoint_from(kept[0], kept[1]) if kept is not None else None
     start = checkpoint.at if checkpoint is not None else int(watch.started_at)
     cause = memory.control.cause
-    passed = [(f.breach, key == cause) for key, f in memory.known_breaches.items() if f.breach.at <= start]
-    watch.rewind(checkpoint, passed)
+    known = [(f.breach, key == cause) for key, f in memory.known_breaches.items() if not f.unconfirmed]
     resumes = _resumes(ledger, memory)
-    for slot in recorded_slots(ledger, memory, start, until, overlay):
+    # All is read before anything is forgotten: a ledger that fails half-way must leave the fold as it is.
+    recorded = list(recorded_slots(ledger, memory, start, until, overlay))
+    watch.rewind(checkpoint, [item for item in known if item[0].at <= start])
+    if start in resumes:
+        watch.resume(start)  # the checkpoint is older than the command of the same slot
+    for slot in recorded:
         found = watch.fold(slot, memory.timeline.over)
         for breach in found.opened:
             watch.windows.break_at(breach, rolled_back=(breach.objective, breach.at) == cause)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from watchdog.decide import Decision
+from watchdog.evaluate import evaluate
 from watchdog.gather import Batch
 from watchdog.ledger import BreachFact, ExposureFact, ReadingFact, Record
-from watchdog.model import Breach, Evaluation, Measurement, Verdict
+from watchdog.model import Breach
 from watchdog.recall import Recalled
 
 
@@ -30,12 +31,16 @@ def as_record(
         last_slot=memory.watch.at if memory.watch is not None else None,
         control=control.to_dict(),
         evaluations=evaluations,
-        controls=[(n, _plain(m)) for n, ms in batch.facts.controls.items() for m in ms],
+        controls=[
+            (name, evaluate(memory.rollout.objective(name), measurement))
+            for name, measured in batch.facts.controls.items()
+            for measurement in measured
+        ],
         steps=batch.measured("step"),
         slice_measurements=batch.measured("slice"),
         slices=[f.closed_slice for f in batch.found if f.closed_slice is not None],
         transitions=decision.transitions,
-        breaches=_breaches(memory, now, batch, opened),
+        breaches=_breaches(memory, now, batch, opened, resumed=decision.resumed),
         exposures=exposure_facts(decision),
         readings=readings,
         notifications=decision.notifications,
@@ -44,16 +49,11 @@ def as_record(
     )
 
 
-def _plain(measurement: Measurement) -> Evaluation:
-    """A control-cohort measurement as it is stored: figures, no judgement."""
-    return Evaluation(
-        measurement.at, Verdict.UNKNOWN, measurement.reason, measurement.value, measurement.bad, measurement.total
-    )
-
-
-def _breaches(memory: Recalled, now: float, batch: Batch, opened: tuple[tuple[Breach, bool], ...]) -> list[BreachFact]:
+def _breaches(
+    memory: Recalled, now: float, batch: Batch, opened: tuple[tuple[Breach, bool], ...], *, resumed: bool
+) -> list[BreachFact]:
     facts = [BreachFact(breach, now, late) for breach, late in opened]
-    for breach in batch.closed:
+    for breach in [*batch.closed, *(_ended_by_resume(memory) if resumed else ())]:
         known = memory.known_breaches.get((breach.objective, breach.at))
         facts.append(
             replace(known, breach=replace(known.breach, closed_at=breach.closed_at))
@@ -61,6 +61,14 @@ def _breaches(memory: Recalled, now: float, batch: Batch, opened: tuple[tuple[Br
             else BreachFact(breach, now)
         )
     return facts + batch.unconfirmed
+
+
+def _ended_by_resume(memory: Recalled) -> list[Breach]:
+    """A resume ends every open episode."""
+    watch = memory.watch
+    if watch is None:
+        return []
+    return [replace(track.open, closed_at=watch.at) for track in watch.tracks.values() if track.open is not None]
 
 
 def exposure_facts(decision: Decision) -> list[ExposureFact]:

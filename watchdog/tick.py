@@ -1,7 +1,7 @@
 """One tick of one rollout: observe, evaluate, decide, record, act.
 
 Raising exposure needs a committed record; lowering it never waits for the ledger (semantics 7). What could not be
-recorded is carried in memory and in the emergency journal until the ledger is back.
+recorded waits in `unrecorded` until the ledger is back.
 """
 
 from __future__ import annotations
@@ -9,29 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from watchdog.control import Control
 from watchdog.decide import Decision, Seen, decide, settle
 from watchdog.errors import FlagServiceError, LedgerConflict, LedgerError
 from watchdog.flags.base import Change, FlagService
 from watchdog.gather import Batch, Gather, Look
 from watchdog.journal import Journal
-from watchdog.ledger import BreachFact, ExposureFact, Ledger, ReadingFact, Record
-from watchdog.model import (
-    Breach,
-    Command,
-    FlagReading,
-    Notification,
-    Phase,
-    Severity,
-    Transition,
-)
+from watchdog.ledger import BreachFact, Ledger, ReadingFact, Record
+from watchdog.model import Breach, Command, FlagReading, Mode, Phase
 from watchdog.observe import Source
 from watchdog.reask import unsettled
 from watchdog.recall import Recalled, begin, recall, simulated
-from watchdog.rows import as_record, exposure_facts
+from watchdog.rows import as_reading, as_record, as_settled
+from watchdog.unrecorded import Unrecorded, lowers, may_go_on, undecided
 
 AGAIN_SOON = 2.0
-"""Seconds until the next try when the flag could not be written."""
+"""Seconds until the next try when the flag could not be written, or does not read a rollback yet."""
 ENGINE = "slo-watchdog"
 
 
@@ -43,6 +35,16 @@ class Ticked:
     again_in: float | None = None
     reports: tuple[str, ...] = ()
     phase: Phase = Phase.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What a tick found: when, what was measured, the flag, and the breaches to decide on (with late or not)."""
+
+    now: float
+    batch: Batch
+    look: Look
+    opened: tuple[tuple[Breach, bool], ...]
 
 
 class RolloutTick:
@@ -62,36 +64,43 @@ class RolloutTick:
         self.source = source
         self.flags = flags
         self.clock = clock
-        self.journal = journal
         self.memory: Recalled | None = None
-        self._carried: list[tuple[Breach, bool]] = []
-        """Breaches whose decision could not be recorded: decided again next time."""
-        self._backlog: list[Record] = []
-        """Facts that the ledger did not take: recorded with the next tick that it takes."""
+        self._unrecorded = Unrecorded(name, ledger, journal)
         self._gather = Gather(ledger, source, flags)
         self.evaluated: list[tuple[str, str, str]] = []
         """The last tick's verdicts as (objective, verdict, reason), for the metrics."""
         self.backfilled = 0
         """How many slots of the last tick were too old to be acted on."""
 
+    @property
+    def over(self) -> bool:
+        """Whether the rollout has ended and no answer that could amend its report is still waited for."""
+        memory = self.memory
+        if memory is None or memory.control.phase not in (Phase.SIGNED_OFF, Phase.STOPPED):
+            return False
+        return memory.control.phase is Phase.STOPPED or not memory.unanswered
+
     def tick(self, now: float) -> Ticked:
         """One tick at wall time `now`. Raises LedgerError only when there is nothing in memory to go on with."""
         memory = self._recall()
         look = self._read(memory)
         commands = self._commands(memory)
-        batch = self._gather.gather(memory, now, look)
+        batch = self._gather.gather(memory, now, look, complete=not self._unrecorded.records)
         self._account_for(memory, now, batch)
         seen = self._seen(memory, now, batch, look, commands)
         decision = decide(memory.rollout, memory.control, seen)
-        return self._carry_out(memory, now, batch, seen, decision)
+        return self._carry_out(memory, now, batch, look, seen, decision)
 
     # --- observe ------------------------------------------------------------------------------------------------
 
     def _recall(self) -> Recalled:
         if self.memory is None:
-            self.memory = recall(self.ledger, self.name)
-            self._gather.last_reading = self.ledger.latest_reading(self.memory.stored.id)
-            self._replay_journal(self.memory)
+            # What waited in memory was folded from a state that is no more: it is measured and decided again.
+            self._unrecorded.forget()
+            memory = recall(self.ledger, self.name)
+            self._gather.last_reading = self.ledger.latest_reading(memory.stored.id)
+            self._unrecorded.replay(memory)
+            self.memory = memory
         return self.memory
 
     def _read(self, memory: Recalled) -> Look:
@@ -102,9 +111,11 @@ class RolloutTick:
 
     def _commands(self, memory: Recalled) -> tuple[Command, ...]:
         try:
-            return tuple(self.ledger.pending_commands(memory.stored.id))
+            pending = self.ledger.pending_commands(memory.stored.id)
         except LedgerError:
             return ()  # they are rows: they wait for the ledger to come back
+        done = self._unrecorded.commands_done()
+        return tuple(command for command in pending if command.id not in done)
 
     def _account_for(self, memory: Recalled, now: float, batch: Batch) -> None:
         rollout = memory.rollout
@@ -128,6 +139,8 @@ class RolloutTick:
         interim, final = watch.windows.interim.window, watch.windows.final.window
         pending = unsettled(rollout, memory.unanswered, now, watch.at - rollout.window.seconds, watch.at)
         live = slot is not None and not batch.behind and now - (slot + rollout.delay) <= rollout.live_within
+        if batch.behind:  # a resume empties the detectors at the newest slot: first be there
+            commands = tuple(command for command in commands if command.verb != "resume")
         return Seen(
             now=now,
             interim=interim,
@@ -135,7 +148,7 @@ class RolloutTick:
             slot=slot,
             live=live,
             verdicts=watch.latest,
-            opened=(*self._carried, *batch.opened),
+            opened=(*self._unrecorded.carried, *batch.opened),
             open_objectives=watch.open_objectives(),
             unsettled=pending,
             unknown_since=watch.unknown_since(),
@@ -153,56 +166,69 @@ class RolloutTick:
             other = self.ledger.active_on(memory.rollout.flag)
         except LedgerError:
             return "a rollout that the unreadable ledger may hold"
-        return other.name if other is not None and other.name != self.name else None
+        acts = other is not None and other.mode is Mode.ACT and other.name != self.name
+        return other.name if other is not None and acts else None
 
     # --- record and act -----------------------------------------------------------------------------------------
 
-    def _carry_out(self, memory: Recalled, now: float, batch: Batch, seen: Seen, decision: Decision) -> Ticked:
-        lowers = decision.control.phase is Phase.ROLLING_BACK
+    def _carry_out(
+        self, memory: Recalled, now: float, batch: Batch, look: Look, seen: Seen, decision: Decision
+    ) -> Ticked:
+        facts = _Facts(now, batch, look, seen.opened)
         try:
-            self._record(memory, now, batch, seen, decision)
+            self._unrecorded.catch_up(memory)
+            self._commit(memory, self._as_record(memory, facts, decision))
         except LedgerConflict:
             self.memory = None  # somebody else acts for this rollout: start again from what they recorded
             raise
         except LedgerError as error:
-            return self._without_ledger(memory, now, batch, seen, decision, error, lowers=lowers)
-        self._carried = []
-        self._accept(memory, batch, decision, int(now))
-        failed = self._act(memory, now, seen, decision)
+            return self._without_ledger(memory, facts, seen, decision, error)
+        self._unrecorded.all_recorded()
+        self._accept(memory, facts, decision)
+        failed = self._act(memory, seen, decision)
         reports = self._reports(memory, decision)
-        again_in = AGAIN_SOON if failed else (0.0 if batch.behind else None)
+        again_in = AGAIN_SOON if failed or _taking_back(memory) else (0.0 if batch.behind else None)
         sentence = f"{decision.why}{f' ({failed})' if failed else ''}"
         return Ticked(sentence, again_in, reports, memory.control.phase)
 
-    def _record(self, memory: Recalled, now: float, batch: Batch, seen: Seen, decision: Decision) -> None:
-        for record in list(self._backlog):
-            revision = self.ledger.record(replace(record, revision=memory.stored.revision))
-            memory.stored = replace(memory.stored, revision=revision)
-            self._backlog.remove(record)
-        record = self._as_record(memory, now, batch, seen, decision)
-        revision = self.ledger.record(record)
-        memory.stored = replace(memory.stored, revision=revision)
-        if self.journal is not None and self.journal.entries():
-            self.journal.settle()
+    def _without_ledger(
+        self, memory: Recalled, facts: _Facts, seen: Seen, decision: Decision, error: LedgerError
+    ) -> Ticked:
+        """The ledger took nothing. Lower exposure all the same, raise none, and keep the facts for later."""
+        before = memory.control
+        if not may_go_on(before, decision, seen.smallest_step):
+            self._unrecorded.keep(self._as_record(memory, facts, undecided(before, decision)))
+            self._unrecorded.carried = list(seen.opened)
+            _learn(memory, facts)
+            why = f"{self.name}: nothing is raised while the ledger fails: {error}"
+            return Ticked(why, None, (), before.phase)
+        self._unrecorded.keep(self._as_record(memory, facts, decision))
+        self._unrecorded.carried = []
+        self._accept(memory, facts, decision)
+        failed = self._act(memory, seen, decision, recorded=False) if lowers(decision, seen) else None
+        if decision.control.phase is Phase.ROLLING_BACK and before.phase is not Phase.ROLLING_BACK:
+            failed = self._unrecorded.note(facts.now, before.phase, decision) or failed
+        why = f"{decision.why} (not recorded: {error}{f'; {failed}' if failed else ''})"
+        return Ticked(why, AGAIN_SOON if _taking_back(memory) else None, (), memory.control.phase)
 
-    def _as_record(self, memory: Recalled, now: float, batch: Batch, seen: Seen, decision: Decision) -> Record:
-        opened = (*self._carried, *batch.opened)
-        return as_record(memory, now, batch, opened, self._reading_facts(now, seen), decision)
+    def _commit(self, memory: Recalled, record: Record) -> None:
+        memory.stored = replace(memory.stored, revision=self.ledger.record(record))
+        if record.readings:
+            self._gather.last_reading = record.readings[-1]
 
-    def _reading_facts(self, now: float, seen: Seen) -> list[ReadingFact]:
-        """The reading, when it differs from the last one recorded."""
-        if seen.reading is None:
-            fact = ReadingFact(now, error=seen.reading_error)
-        else:
-            fact = ReadingFact(now, seen.reading.exposure, seen.reading.version, seen.reading.latch)
-        last = self._gather.last_reading
-        if last is not None and replace(last, at=now) == fact:
-            return []
-        self._gather.last_reading = fact
-        return [fact]
+    def _as_record(self, memory: Recalled, facts: _Facts, decision: Decision) -> Record:
+        readings = self._reading_facts(facts.now, facts.look)
+        return as_record(memory, facts.now, facts.batch, facts.opened, readings, decision)
 
-    def _accept(self, memory: Recalled, batch: Batch, decision: Decision, now: int) -> None:
-        """The record is committed: what was decided is now so."""
+    def _reading_facts(self, now: float, look: Look) -> list[ReadingFact]:
+        """The real reading (in `observe`, too), when it differs from the last one recorded."""
+        fact = as_reading(now, look)
+        last = self._unrecorded.last_reading() or self._gather.last_reading
+        return [] if last is not None and replace(last, at=now) == fact else [fact]
+
+    def _accept(self, memory: Recalled, facts: _Facts, decision: Decision) -> None:
+        """What was decided is now so."""
+        _learn(memory, facts)
         started = memory.control.started_at is None and decision.control.started_at is not None
         memory.control = decision.control
         for at, kind, exposure in decision.exposures:
@@ -212,33 +238,30 @@ class RolloutTick:
         watch = memory.watch
         if watch is None:
             return
-        for breach, late in batch.opened:
-            memory.known_breaches[breach.objective, breach.at] = BreachFact(breach, float(now), late)
         if decision.took_back is not None:
             watch.windows.break_at(decision.took_back, rolled_back=True)
-        for fact in batch.unconfirmed:
-            memory.known_breaches[fact.breach.objective, fact.breach.at] = fact
         if decision.resumed:
             watch.resume(watch.at)
 
-    def _act(self, memory: Recalled, now: float, seen: Seen, decision: Decision) -> str | None:
-        """Make the flag what the ledger says; returns what went wrong, None when nothing did."""
+    def _act(self, memory: Recalled, seen: Seen, decision: Decision, *, recorded: bool = True) -> str | None:
+        """Make the flag what was decided; returns what went wrong, None when nothing did."""
         control = memory.control
         if simulated(memory.rollout):
             if not control.confirmed:
-                self._settle(memory, now, seen, FlagReading(control.desired))
+                self._settle(memory, seen, seen.now, None, recorded=recorded)
             return None
         if decision.write is None:
             return None
         reading, failed = self._write(memory, decision.write, decision.why)
+        if reading is None:
+            return failed
         stamp = self.clock()
-        changes: dict[str, object] = {"written_at": stamp}
-        if control.rollback is not None and control.phase is Phase.ROLLING_BACK and failed is None:
-            changes["rollback"] = replace(control.rollback, acted_at=control.rollback.acted_at or stamp)
-        memory.control = replace(control, **changes)  # type: ignore[arg-type]
-        if reading is not None:
-            self._settle(memory, stamp, seen, reading)
-        return failed
+        rollback = control.rollback
+        if rollback is not None and control.phase is Phase.ROLLING_BACK:
+            rollback = replace(rollback, acted_at=rollback.acted_at or stamp)
+        memory.control = replace(control, written_at=stamp, rollback=rollback)
+        self._settle(memory, seen, stamp, reading, recorded=recorded)
+        return None
 
     def _write(self, memory: Recalled, how: str, why: str) -> tuple[FlagReading | None, str | None]:
         rollout, desired = memory.rollout, memory.control.desired
@@ -251,28 +274,22 @@ class RolloutTick:
         except FlagServiceError as error:
             return None, f"the flag could not be written: {error}"
 
-    def _settle(self, memory: Recalled, now: float, seen: Seen, reading: FlagReading) -> None:
-        """Record what the flag reads right after it was written; the next tick would find out too."""
-        after = replace(seen, now=now, reading=reading, opened=(), commands=())
+    def _settle(self, memory: Recalled, seen: Seen, now: float, reading: FlagReading | None, *, recorded: bool) -> None:
+        """Record what the flag reads right after it was written (None: it is simulated, and follows at once)."""
+        after = replace(seen, now=now, reading=reading or FlagReading(memory.control.desired), opened=(), commands=())
         decision = settle(memory.rollout, memory.control, after)
-        record = Record(
-            rollout_id=memory.stored.id,
-            revision=memory.stored.revision,
-            phase=decision.control.phase,
-            control=decision.control.to_dict(),
-            transitions=decision.transitions,
-            exposures=exposure_facts(decision),
-            readings=self._reading_facts(now, after),
-            notifications=decision.notifications,
-        )
+        readings = self._reading_facts(now, Look(reading)) if reading is not None else []
+        record = as_settled(memory, readings, decision)
         try:
-            revision = self.ledger.record(record)
+            if recorded:
+                self._commit(memory, record)
         except LedgerConflict:
             self.memory = None
             return
         except LedgerError:
-            return  # the next tick reads the flag again and records it then
-        memory.stored = replace(memory.stored, revision=revision)
+            recorded = False
+        if not recorded:
+            self._unrecorded.keep(record)
         memory.control = decision.control
         for at, kind, exposure in decision.exposures:
             memory.timeline.add(at, kind, exposure)
@@ -287,92 +304,15 @@ class RolloutTick:
         memory.reports |= due
         return tuple(sorted(due, reverse=True))
 
-    # --- without a ledger ---------------------------------------------------------------------------------------
 
-    def _without_ledger(
-        self,
-        memory: Recalled,
-        now: float,
-        batch: Batch,
-        seen: Seen,
-        decision: Decision,
-        error: LedgerError,
-        *,
-        lowers: bool,
-    ) -> Ticked:
-        """The ledger took nothing. Lower exposure all the same, raise none, and keep the facts for later."""
-        if lowers:
-            if memory.control.phase is not Phase.ROLLING_BACK and self.journal is not None:
-                self._journal(memory, now, decision)
-            self._backlog.append(self._as_record(memory, now, batch, seen, decision))
-            self._carried = []
-            self._accept(memory, batch, decision, int(now))
-            self._backlog = [replace(record, commands_done=()) for record in self._backlog]
-            if decision.write is not None:
-                _, failed = self._write(memory, decision.write, decision.why)
-                acted = memory.control.rollback
-                if failed is None and acted is not None:
-                    memory.control = replace(memory.control, rollback=replace(acted, acted_at=self.clock()))
-            return Ticked(f"{decision.why} (not recorded: {error})", AGAIN_SOON, (), memory.control.phase)
-        held = replace(
-            decision,
-            control=memory.control,
-            transitions=(),
-            notifications=(),
-            exposures=(),
-            done=(),
-            write=None,
-            reports=(),
-        )
-        self._backlog.append(self._as_record(memory, now, batch, seen, held))
-        self._carried = [*self._carried, *batch.opened]
-        self._set_back(memory, seen)
-        return Ticked(f"{self.name}: nothing is raised while the ledger fails: {error}", None, (), memory.control.phase)
+def _learn(memory: Recalled, facts: _Facts) -> None:
+    """Remember the breaches that were found, decided on or not."""
+    for breach, late in facts.opened:
+        memory.known_breaches.setdefault((breach.objective, breach.at), BreachFact(breach, facts.now, late))
+    for fact in facts.batch.unconfirmed:
+        memory.known_breaches[fact.breach.objective, fact.breach.at] = fact
 
-    def _set_back(self, memory: Recalled, seen: Seen) -> None:
-        """A flag above what was recorded is lowered, ledger or not."""
-        control = memory.control
-        if seen.reading is None or not control.phase.active or simulated(memory.rollout):
-            return
-        if seen.reading.exposure.percent > control.desired.percent:
-            self._write(memory, "set", "the flag read more than was recorded")
 
-    def _journal(self, memory: Recalled, now: float, decision: Decision) -> None:
-        if self.journal is not None:
-            self.journal.append(
-                {
-                    "rollout": self.name,
-                    "at": now,
-                    "control": decision.control.to_dict(),
-                    "why": decision.why,
-                    "phase": memory.control.phase.value,
-                }
-            )
-
-    def _replay_journal(self, memory: Recalled) -> None:
-        """A rollback that was carried out without a ledger is recorded before anything else."""
-        if self.journal is None:
-            return
-        entries = [entry for entry in self.journal.entries() if entry.get("rollout") == self.name]
-        if not entries or memory.control.phase is not Phase(str(entries[-1]["phase"])):
-            return
-        entry = entries[-1]
-        control = Control.from_dict(dict(entry["control"]))
-        why = f"recorded late, from the emergency journal: {entry['why']}"
-        told = Transition(float(entry["at"]), "rollback", memory.control.phase, control.phase, why)
-        page = Notification(
-            "rollback", f"{self.name}:rollback:journal:{entry['at']}", Severity.CRITICAL, why, float(entry["at"])
-        )
-        record = Record(
-            rollout_id=memory.stored.id,
-            revision=memory.stored.revision,
-            phase=control.phase,
-            control=control.to_dict(),
-            transitions=(told,),
-            exposures=(ExposureFact(float(entry["at"]), "desired", control.desired),),
-            notifications=(page,),
-        )
-        revision = self.ledger.record(record)
-        memory.stored = replace(memory.stored, revision=revision)
-        memory.control = control
-        memory.timeline.add(int(float(entry["at"])), "desired", control.desired)
+def _taking_back(memory: Recalled) -> bool:
+    """Whether a rollback is not seen in the flag yet."""
+    return memory.control.phase is Phase.ROLLING_BACK

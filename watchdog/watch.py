@@ -31,6 +31,8 @@ from watchdog.window import Looked, Windows, combine, judge
 
 BLIND_STEPS = 5
 BLIND_KNOWN = 3
+KNOWN = (True, "")
+PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN  # looked up once, not for each slot of a replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,9 @@ class Watch:
         judged: dict[str, Evaluation] = {}
         unmeasured = False
         steps, evaluations = slot.steps, slot.evaluations
+        tracks = self.tracks
         for name, (objective, tuning, length) in self._lanes.items():
-            track = self.tracks[name]
+            track = tracks[name]
             if name in steps:
                 breach = _step(objective, tuning, length, track, steps[name])
                 if breach is not None:
@@ -247,10 +250,8 @@ def _step(objective: Objective, tuning: detect.Tuning, length: float, track: Tra
         return None
     reason = step.reason
     track.seen += 1
-    track.recent = (
-        *track.recent[1 - BLIND_STEPS :],
-        (reason is None or reason is Reason.LOW_TRAFFIC, reason or ""),
-    )
+    newest = KNOWN if reason is None else (reason is Reason.LOW_TRAFFIC, reason.value)
+    track.recent = (*track.recent[1 - BLIND_STEPS :], newest)
     if track.blind or reason is not None:
         track.blind = track.seen >= BLIND_STEPS and sum(known for known, _ in track.recent) < BLIND_KNOWN
     if reason is not None or (step.total is not None and step.total <= 0.0):
@@ -260,11 +261,10 @@ def _step(objective: Objective, tuning: detect.Tuning, length: float, track: Tra
     if track.open is not None:
         return None
     failed = isinstance(tuning.detector, Confirm) and missed(objective, step)
-    outcome = detect.fold(tuning, track.detector, detect.step_of(tuning, step, failed=failed))
-    track.detector = outcome.state
-    if not outcome.alarm:
+    track.detector, statistic, alarm = detect.fold(tuning, track.detector, detect.step_of(tuning, step, failed=failed))
+    if not alarm:
         return None
-    track.open = _breach(objective, tuning, step, outcome.statistic)
+    track.open = _breach(objective, tuning, step, statistic)
     track.not_good = max(track.not_good, step.at)
     return track.open
 
@@ -274,16 +274,16 @@ def _look(track: Track, evaluation: Evaluation) -> bool:
     if evaluation.bad:
         track.bad_seen = True
     verdict = evaluation.verdict
-    if verdict is Verdict.UNKNOWN and evaluation.reason is not Reason.LOW_TRAFFIC:
+    if verdict is UNKNOWN and evaluation.reason is not Reason.LOW_TRAFFIC:
         track.not_good = evaluation.at
         if track.unknown_since is None:
             track.unknown_since = evaluation.at
         return False
     track.unknown_since = None
     track.measured += 1
-    if verdict is Verdict.PASS:
+    if verdict is PASS:
         track.passed += 1
-    elif verdict is Verdict.FAIL:
+    elif verdict is FAIL:
         track.failed += 1
         track.not_good = evaluation.at
     return True

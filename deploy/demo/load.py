@@ -58,9 +58,10 @@ class Tally:
         """Count one answer; status 0 is no answer at all."""
         result = "ok" if status == 200 else "failed"
         self.users.labels(result, variant).inc()
-        self.last.labels(variant).set_to_current_time()
+        now = round(time.time(), 3)
+        self.last.labels(variant).set(now)
         if result == "failed":
-            self.failures.write(json.dumps({"at": round(time.time(), 3), "status": status, "variant": variant}) + "\n")
+            self.failures.write(json.dumps({"at": now, "status": status, "variant": variant}) + "\n")
             self.failures.flush()
 
     def probed(self, status: int, _variant: str) -> None:

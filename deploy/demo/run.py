@@ -31,9 +31,10 @@ WITHIN = 240.0
 LOW = 5.0
 """Percent: the most that the faulty rollout may have exposed."""
 FOLDERS = {FAULTY: "faulty", HEALTHY: "healthy"}
-POLL = 0.25
+POLL = 0.5
 CALM = 6.0
 """Seconds without a failing user before the second rollout: one slot's range, so that it starts from good slots."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GOOD = {"interim", "signed_off", "recovered"}
 BAD = {"breach", "rollback", "rolled_back", "errors_continue", "reset"}
 
@@ -211,7 +212,7 @@ def main() -> int:
         "--root", type=Path, default=HERE.parents[1] / "build" / "demo", help="working directory, emptied"
     )
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS[1:]:
         signal.signal(number, interrupted)
     shutil.rmtree(options.root, ignore_errors=True)
     site = Installation(options.root)
@@ -222,12 +223,16 @@ def main() -> int:
             if options.serve:
                 serve(site, screen)
     except (DemoError, WatchdogError) as problem:
-        print(f"\nThe demo failed: {problem}\nLogs: {site.root / 'logs'}", file=sys.stderr)
+        print(f"\nThe demo failed: {problem}", file=sys.stderr)
+        if site.stage.started:
+            print(f"Logs: {site.root / 'logs'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as end:
-        print(f"\nEnded by {end or 'SIGINT'}.", file=sys.stderr)
+        print(f"\nEnded by {str(end) or 'Ctrl-C'}.", file=sys.stderr)
         return 130
     finally:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         site.stage.stop_all()
     return 0
 

@@ -124,14 +124,13 @@ def view(status: dict[str, Any]) -> RenderableType:
     current, required = int(window["current"]), int(window["required"])
     strip = Text("■" * current, "green") + Text("·" * (required - current), "dim")
     head.add_row("window", strip + f" {current}/{required}")
-    why = "; ".join(status.get("waiting") or ()) or ((status.get("hold") or {}).get("why") or "")
-    head.add_row("waiting for", Text(why or "nothing", "yellow" if why else "dim"))
+    waits = "; ".join(status.get("waiting") or ()) or ((status.get("hold") or {}).get("why") or "")
+    head.add_row("waiting for", Text(waits or "nothing", "yellow" if waits else "dim"))
     verdicts = Table.grid(padding=(0, 2))
     for objective in status["objectives"]:
         verdict = objective["verdict"] or "unknown"
-        verdicts.add_row(
-            objective["name"], Text(verdict, STYLES.get(verdict, "")), Text(objective.get("why") or "", "dim", end="")
-        )
+        why = (objective.get("why") or "").removeprefix(f"{objective['name']} ")
+        verdicts.add_row(objective["name"], Text(verdict, STYLES.get(verdict, "")), Text(why, "dim"))
     phase = Text(status["phase"], PHASES.get(status["phase"], ""))
     title = Text(f"{status['rollout']} {status['version']}: ") + phase
     return Panel(Group(head, Text(""), verdicts), title=title, title_align="left")

@@ -145,6 +145,11 @@ class Stage:
         """Read the last lines of a child's log."""
         return "\n".join(self.log(name).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
+    @property
+    def started(self) -> bool:
+        """Whether there is a log to look into."""
+        return any(self._logs.iterdir())
+
     def pids(self) -> dict[str, int]:
         """Process ids by name."""
         return {name: child.pid for name, child in self._children.items()}

@@ -26,6 +26,7 @@ from watchdog.explain import explain as explained
 from watchdog.freeze import replace_file
 from watchdog.model import Phase
 from watchdog.quantities import rfc3339
+from watchdog.redact import split_credentials
 from watchdog.report import build, render_html, render_json, render_markdown
 
 POLL = 1.0
@@ -157,9 +158,11 @@ def report(
     if form not in RENDER:
         say_error(f"report: --format is {form!r}; expected one of {', '.join(RENDER)}")
         raise typer.Exit(2)
-    with ledger_of(settings_of(ctx, config)) as ledger:
+    settings = settings_of(ctx, config)
+    asked = {"url": split_credentials(settings.prometheus.url)[0]}
+    with ledger_of(settings) as ledger:
         account = Account(ledger, known(ledger, rollout))
-        text = RENDER[form](build(account.evidence(time.time())))
+        text = RENDER[form](build(account.evidence(time.time(), asked)))
     if output is None:
         typer.echo(text)
         return

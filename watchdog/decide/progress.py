@@ -42,8 +42,7 @@ def judge_windows(draft: Draft) -> None:
     _resets(draft)
     control, seen = draft.control, draft.seen
     required = draft.rollout.window.slices
-    ready = control.hold is None and not seen.unsettled
-    if control.interim_at is None and seen.interim.completed_at is not None and ready:
+    if control.interim_at is None and seen.interim.completed_at is not None and not seen.unsettled:
         draft.change(interim_at=seen.interim.completed_at)
         why = f"interim sign-off: {required} consecutive good slices at {control.desired}"
         draft.tell("interim", why)
@@ -51,7 +50,7 @@ def judge_windows(draft: Draft) -> None:
         draft.reports.append("interim")
     if draft.control.phase is not Phase.SOAKING or seen.final.current < required:
         return
-    if not ready:
+    if control.hold is not None or seen.unsettled:
         return
     draft.change(final_at=seen.final.completed_at)
     why = f"signed off: {required} consecutive good slices at {control.desired}"
