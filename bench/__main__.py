@@ -17,11 +17,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import detectors, replay
+from bench import detectors, process, replay, ticks, week
 from bench.figure import Figure
 
 GROUPS: dict[str, Callable[..., Iterator[Figure]]] = {
+    "process": process.figures,
     "replay": replay.figures,
+    "ticks": ticks.figures,
+    "week": week.figures,
     "detectors": detectors.figures,
 }
 """Name -> `figures(*, quick: bool)`, in the order in which they are run."""

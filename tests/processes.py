@@ -1,10 +1,10 @@
 """The real program as a process: a directory with its files, the daemon, its commands, and waiting with deadlines.
 
-    site = Installation(tmp_path, prometheus.url)
-    site.rollout("checkout-1", auto_start="true")
-    with site.daemon() as daemon:
-        site.until("checkout-1", lambda s: s["phase"] == "soaking", within=10)
-        assert daemon.end() == 0
+site = Installation(tmp_path, prometheus.url)
+site.rollout("checkout-1", auto_start="true")
+with site.daemon() as daemon:
+    site.until("checkout-1", lambda s: s["phase"] == "soaking", within=10)
+    assert daemon.end() == 0
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TOP = {
     "interval": "1s",
     "delay": "1s",
     "window": "{slices: 100, slice: 2s, max_gap: 10s}",
-    "ramp": "{strategy: progressive, from: 0, to: 100, over: 10s, every: 1s}",
+    "ramp": "{strategy: progressive, from: 0, to: 100, over: 5s, every: 1s}",
     "rollback": "{to: 0, within: 60s, verify: 2s}",
     "settle": "4s",
     "blind_after": "5s",
@@ -160,13 +160,13 @@ class Daemon:
 class Installation:
     """A directory with a configuration, its rollouts, a flag file and a ledger."""
 
-    def __init__(self, directory: Path, prometheus: str, *, listen: str = "127.0.0.1:0", **top: str) -> None:
+    def __init__(self, directory: Path, address: str, /, *, listen: str = "127.0.0.1:0", **top: str) -> None:
         self.directory = directory
         self.config = directory / "watchdog.yaml"
         self.ledger_file = directory / "watchdog.db"
         self.flag_file = directory / "flags" / "checkout.flagd.json"
         settings = {
-            "prometheus": f"{{url: {prometheus}, timeout: 1s, scrape_interval: 500ms}}",
+            "prometheus": f"{{url: {address}, timeout: 1s, scrape_interval: 500ms}}",
             "http": f'{{listen: "{listen}"}}',
             "flags": f"{{service: flagd-file, path: flags/{self.flag_file.name}}}",
             "tick_deadline": "2s",

@@ -513,6 +513,11 @@ def test_a_rollback_is_confirmed_by_reading_the_flag() -> None:
     assert "31.0 s after detection" in after.why
 
 
+def test_a_rollback_that_finds_the_flag_off_leaves_its_latch_all_the_same() -> None:
+    assert one(rolling_back(), reading=reads(0.0)).write == "kill"
+    assert one(rolling_back(), reading=reads(0.0, latch="checkout-2")).write is None
+
+
 def test_until_it_is_confirmed_every_higher_reading_is_set_back() -> None:
     control = rolling_back()
     for count in range(5):

@@ -256,7 +256,7 @@ def confirmed(pattern: str, *, every: int = 60, detector: str = "3 of 5") -> lis
         ("..xxx", True),
     ],
 )
-def test_three_failing_of_the_newest_five_known_steps_not_older_than_ten(pattern: str, alarm: bool) -> None:
+def test_three_failing_of_the_newest_five_known_steps_not_older_than_ten(pattern: str, *, alarm: bool) -> None:
     assert confirmed(pattern)[-1] is alarm
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,7 +76,7 @@ def test_gaps_are_maximal_and_hold_every_unmeasured_slot(found: list[list[Reason
         mine = sorted((first, last) for first, last, why in gaps if why == reason)
         covered = {at for first, last in mine for at in range(first, last + 1, 30)}
         assert covered == {NOON + 30 * k for k, reasons in enumerate(found) if reason in reasons}
-        assert all(later[0] - earlier[1] > 30 for earlier, later in zip(mine, mine[1:], strict=False))
+        assert all(later[0] - earlier[1] > 30 for earlier, later in pairwise(mine))
 
 
 def test_the_window_as_the_contract_words_it() -> None:

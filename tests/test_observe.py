@@ -64,8 +64,7 @@ def test_two_stretches_in_a_row_ask_for_what_one_does() -> None:
 
 def test_internal_objectives_ask_nothing_and_values_without_range_have_no_slice_query() -> None:
     rule = rollout("  - {name: saturation, value: saturation, below: 1}", value(), internal())
-    grids = {key for key in asked(rule, NOON, NOON + HOUR)}
-    assert grids == {
+    assert set(asked(rule, NOON, NOON + HOUR)) == {
         ("saturation", "slot"),
         ("saturation", "step"),
         ("latency_p95", "slot"),
@@ -126,7 +125,7 @@ def test_one_instant_is_asked_as_an_instant_and_more_as_ranges_with_the_same_ans
         kind = at // 30 % 5
         return None if kind == 0 else Reason.PARTIAL if kind == 1 else float(at % 7000) + seconds
 
-    answers: dict[str, Answer] = {name: found for name in ("error_rate_bad", "error_rate_total", "latency_p95")}
+    answers: dict[str, Answer] = dict.fromkeys(("error_rate_bad", "error_rate_total", "latency_p95"), found)
     live, back = Past(**answers), Past(**answers)
     whole = gathered(rule, back)
     assert back.instant_calls == 0

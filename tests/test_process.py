@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.processes import Daemon, Installation, Traffic, wait_for
 from tests.servers import ScriptedPrometheus, scripted
-from watchdog.account import Account
-from watchdog.model import Verdict
 
 NAME = "checkout-1"
 TOKEN, HTTP_TOKEN, TENANT = "bearer-0123456789", "http-9876543210", "tenant-5555555555"
@@ -40,17 +39,6 @@ def started(site: Installation) -> Iterator[Daemon]:
     site.rollout(NAME, auto_start="true")
     with site.daemon() as daemon:
         yield daemon
-
-
-def percents(site: Installation) -> list[tuple[float, str, float]]:
-    """Every exposure that the ledger has, as (time, kind, percent)."""
-    ledger = site.ledger()
-    try:
-        stored = ledger.rollout(NAME)
-        assert stored is not None
-        return [(fact.at, fact.kind, fact.exposure.percent) for fact in ledger.exposures(stored.id)]
-    finally:
-        ledger.close()
 
 
 def ramped(site: Installation, percent: float) -> None:
@@ -78,70 +66,6 @@ def test_a_signal_ends_it_in_time_while_prometheus_hangs(
     started.process.send_signal(signal.SIGINT)
     assert started.end(signal.SIGTERM, within=10) == 0
     assert time.monotonic() - begun < 6, "a tick is bounded by its deadline of 2 s"
-
-
-# --- SIGKILL ----------------------------------------------------------------------------------------------------------
-
-
-def test_killed_in_mid_ramp_it_goes_on_where_the_ledger_says(site: Installation) -> None:
-    site.rollout(NAME, auto_start="true")
-    for percent in (20, 50, 80):
-        with site.daemon() as daemon:
-            ramped(site, percent)
-            daemon.kill()
-    with site.daemon() as daemon:
-        site.until(NAME, lambda status: status["phase"] == "soaking" and status["exposure"]["actual"] == 100)
-        assert daemon.end() == 0
-    assert site.serves == 100
-    steps = [(at, percent) for at, kind, percent in percents(site) if kind == "desired"]
-    assert [percent for _, percent in steps] == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100], "no step twice, none left"
-    apart = [after - before for (before, _), (after, _) in zip(steps[1:], steps[2:], strict=False)]
-    assert min(apart) >= 1, "never closer than `every`"
-    ledger = site.ledger()
-    stored = ledger.rollout(NAME)
-    assert stored is not None
-    account = Account(ledger, stored)
-    column = account.evaluations()["error_rate"]
-    start = account.control.started_at
-    assert start is not None
-    assert [e.at for e in column] == list(range(start + 1, (stored.last_slot or 0) + 1)), "outages are back-filled"
-    assert {e.verdict for e in column} == {Verdict.PASS}
-    ledger.close()
-
-
-def test_killed_while_taking_back_it_finishes_the_rollback(site: Installation, traffic: Traffic) -> None:
-    """The flag cannot be written when the breach comes; the process dies; the next one makes the flag so."""
-    site.rollout(NAME, auto_start="true")
-    folder = site.flag_file.parent
-    with site.daemon() as daemon:
-        ramped(site, 50)
-        good = site.flag_file.read_text()
-        site.flag_file.unlink()
-        folder.rename(folder.with_name("away"))
-        folder.write_text("a file where the directory was")
-        traffic.bad = 1000
-        site.until(NAME, lambda status: status["phase"] == "rolling_back")
-        daemon.kill()
-    folder.unlink()
-    folder.mkdir()
-    site.flag_file.write_text(good)
-    assert site.serves >= 50
-    with site.daemon() as daemon:
-        status = site.until(NAME, lambda status: status["phase"] == "rolled_back")
-        daemon.end()
-    assert site.serves == 0
-    stamps = [status["rollback"][name] for name in ("detected_at", "decided_at", "acted_at", "confirmed_at")]
-    assert stamps == sorted(stamps)
-
-
-def test_two_daemons_on_one_ledger_take_each_step_once(site: Installation) -> None:
-    site.rollout(NAME, auto_start="true")
-    with site.daemon() as one, site.daemon() as other:
-        site.until(NAME, lambda status: status["phase"] == "soaking", within=25)
-        assert (one.end(), other.end()) == (0, 0)
-    desired = [percent for _, kind, percent in percents(site) if kind == "desired"]
-    assert desired == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
-    assert site.history(NAME, "start") == [f"{NAME}: started by watchdog at 0%"] or len(site.history(NAME, "start")) == 1
 
 
 # --- errors inside ----------------------------------------------------------------------------------------------------
@@ -176,10 +100,10 @@ def damage(site: Installation, phase: str) -> str:
     """Write another phase into the rollout's control; the one that was there."""
     connection = sqlite3.connect(site.ledger_file, timeout=10)
     with connection:
-        (text,) = connection.execute("SELECT control FROM rollouts").fetchone()
+        (text,) = connection.execute("SELECT control FROM heads").fetchone()
         control = json.loads(text)
         was, control["phase"] = control["phase"], phase
-        connection.execute("UPDATE rollouts SET control = ?", (json.dumps(control),))
+        connection.execute("UPDATE heads SET control = ?", (json.dumps(control),))
     connection.close()
     return str(was)
 
@@ -187,26 +111,6 @@ def damage(site: Installation, phase: str) -> str:
 def unready(daemon: Daemon) -> str | None:
     answer = daemon.get("/readyz")
     return None if answer.status_code == 200 else str(answer.json()["detail"])
-
-
-def test_while_somebody_locks_the_ledger_nothing_is_raised_and_a_breach_still_takes_the_flag_back(
-    site: Installation, traffic: Traffic, started: Daemon
-) -> None:
-    ramped(site, 20)
-    lock = sqlite3.connect(site.ledger_file, timeout=10, isolation_level=None)
-    lock.execute("BEGIN IMMEDIATE")
-    high = site.serves
-    traffic.bad = 1000
-    wait_for(lambda: site.serves == 0 or None, 30, lambda: f"the flag serves {site.serves:g} %")
-    assert high <= 40
-    journal = site.directory / "watchdog.db.journal"
-    assert NAME in journal.read_text(), "what was done is in the emergency journal"
-    lock.execute("ROLLBACK")
-    lock.close()
-    status = site.until(NAME, lambda status: status["phase"] == "rolled_back", within=20)
-    assert status["exposure"]["desired"] == 0
-    assert not journal.exists()
-    assert started.end() == 0
 
 
 # --- log and start ----------------------------------------------------------------------------------------------------
@@ -259,9 +163,7 @@ def test_a_port_that_is_taken_is_a_sentence_and_status_2(
 def test_a_command_without_a_token_is_refused_and_one_with_it_is_carried_out_at_once(
     tmp_path: Path, scripted_prometheus: ScriptedPrometheus, traffic: Traffic
 ) -> None:
-    site = Installation(
-        tmp_path, scripted_prometheus.url, http=f'{{listen: "127.0.0.1:0", token: {HTTP_TOKEN}}}'
-    )
+    site = Installation(tmp_path, scripted_prometheus.url, http=f'{{listen: "127.0.0.1:0", token: {HTTP_TOKEN}}}')
     # A long interval: only being woken makes it this quick.
     site.rollout(
         NAME,
@@ -276,8 +178,6 @@ def test_a_command_without_a_token_is_refused_and_one_with_it_is_carried_out_at_
     )
     with site.daemon() as daemon:
         site.until(NAME, lambda status: status["phase"] == "ramping")
-        import requests  # noqa: PLC0415
-
         place = f"{daemon.url}/api/v1/rollouts/{NAME}/rollback"
         assert requests.post(place, json={"reason": "x"}, timeout=10).status_code == 401
         key = {"Authorization": f"Bearer {HTTP_TOKEN}"}

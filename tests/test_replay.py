@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -318,7 +319,7 @@ def test_an_empty_stretch_is_an_empty_run() -> None:
 
 def spread(points: Iterable[tuple[int, Exposure]]) -> list[int]:
     instants = [at for at, _ in points]
-    return [later - earlier for earlier, later in zip(instants, instants[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(instants)]
 
 
 @pytest.mark.parametrize("start", [NOON, NOON + 1, NOON + 29])

@@ -1,4 +1,4 @@
-"""Slices and windows: what a slice says, and how slices in a row complete a window, against a slow model of the rule."""
+"""Slices and windows: what a slice says, and how slices in a row complete a window, beside a slow model."""
 
 from __future__ import annotations
 

@@ -10,12 +10,13 @@ from watchdog.control import Control, Timeline
 from watchdog.evaluate import sentence
 from watchdog.figures import Tally, figures, window_figures
 from watchdog.ledger import Ledger, StoredRollout
-from watchdog.model import Evaluation, Kind, Mode, Phase, Rollback, Rollout
+from watchdog.model import Evaluation, Exposure, Kind, Mode, Phase, Rollback, Rollout
 from watchdog.quantities import rfc3339
 from watchdog.report import BreachFact as ReportedBreach
 from watchdog.report import Evidence
 from watchdog.rolloutfile import rollout_from_resolved
 from watchdog.watch import Watch
+from watchdog.window import Windows
 
 
 class Account:
@@ -189,6 +190,28 @@ class Account:
         for name, evaluation in self.ledger.controls(self.stored.id, None, 0, self._last()):
             found.setdefault(name, []).append(evaluation)
         return found
+
+
+def state(rollout: Rollout, control: Control, watch: Watch | None, reading: Exposure | None) -> dict[str, Any]:
+    """The part of the status object that metrics show, from what a tick has in memory: nothing is read for it.
+
+    `reading` is the exposure that the flag last read, None while unknown.
+    """
+    windows = watch.windows if watch is not None else Windows(rollout)
+    if rollout.mode is Mode.OBSERVE:
+        reading = control.desired
+    return {
+        "rollout": rollout.name,
+        "phase": control.phase.value,
+        "hold": _hold(control),
+        "exposure": {
+            "desired": control.desired.percent,
+            "actual": reading.percent if reading is not None else None,
+        },
+        "window": window_figures(rollout, windows.interim.window, windows.final.window, control.final_at),
+        "objectives": [{"name": objective.name} for objective in rollout.objectives],
+        "rollback": stamps(control.rollback),
+    }
 
 
 def accounts(ledger: Ledger) -> list[Account]:

@@ -6,8 +6,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
 
 import structlog
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
@@ -16,13 +17,14 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from watchdog import __version__
-from watchdog.account import Account
-from watchdog.config import load_all, revealed
+from watchdog.account import state
+from watchdog.config import revealed
 from watchdog.connect import open_prometheus
-from watchdog.errors import ConfigError, LedgerConflict, LedgerError, Refused
+from watchdog.errors import LedgerConflict, LedgerError
 from watchdog.flags import open_service
 from watchdog.flags.base import FlagService
 from watchdog.freeze import freeze
+from watchdog.intake import Intake
 from watchdog.journal import Journal, journal_path
 from watchdog.ledger import Ledger, StoredRollout, open_ledger
 from watchdog.metrics import Metrics
@@ -30,6 +32,7 @@ from watchdog.model import Phase
 from watchdog.notifiers.base import Notifier
 from watchdog.notify import Sender
 from watchdog.prometheus import Prometheus
+from watchdog.recall import Recalled
 from watchdog.rolloutfile import rollout_from_resolved
 from watchdog.schedule import SlotTrigger, offset
 from watchdog.settings import Settings
@@ -43,6 +46,7 @@ RESCAN = 30.0
 MOST_WORKERS = 16
 ERRORS_TO_HOLD = 3
 STOP_WITHIN = 15.0
+_MOMENT = 0.05
 log = structlog.get_logger()
 
 
@@ -54,13 +58,14 @@ class _Job:
     interval: int
     tick: RolloutTick
     source: Prometheus
+    ticked_at: float
+    """When a tick last went well; at first, when the job was made."""
     errors: int = 0
-    ticked_at: float | None = None
-    known: dict[str, str] = field(default_factory=dict)
+    busy: bool = False
 
 
 class Daemon:
-    """Everything that runs. `start` it, wait for `stop_asked`, `stop` it."""
+    """Everything that runs: `start` it, and `stop` it when somebody asks."""
 
     def __init__(
         self,
@@ -78,12 +83,10 @@ class Daemon:
         self.metrics = Metrics()
         self.metrics.build(__version__)
         self.metrics.set_leader(leader=True)
+        self.intake = Intake(settings, self.ledger, clock)
         self.sender = Sender(self.ledger, notifiers, clock, self.metrics)
-        self.stop_asked = threading.Event()
-        self.started_at = clock()
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
-        self._said: dict[str, str] = {}
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(MOST_WORKERS)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -106,7 +109,8 @@ class Daemon:
         """Prepare the journal, take in the rollouts and start ticking. Raises ConfigError, LedgerError."""
         self.journal.prepare()
         self.scan(strict=True)
-        self._schedule_all()
+        for stored in self.ledger.rollouts():
+            self._schedule(stored)
         now = datetime.now(UTC)
         add = self._scheduler.add_job
         add(self._look, "interval", seconds=POLL, id="commands", next_run_time=now + timedelta(seconds=POLL))
@@ -148,43 +152,15 @@ class Daemon:
             return False, str(error)
         now = self.clock()
         for name, job in list(self._jobs.items()):
-            since = now - (job.ticked_at if job.ticked_at is not None else self.started_at)
-            if since > 3 * job.interval + self.settings.tick_deadline:
+            if (since := now - job.ticked_at) > 3 * job.interval + self.settings.tick_deadline:
                 return False, f"rollout {name} has not ticked for {since:.0f} s, more than three intervals"
         return True, "ready"
 
     # --- rollouts -------------------------------------------------------------------------------------------------
 
     def scan(self, *, strict: bool = False) -> None:
-        """Take in new rollout files as pending; say once what is wrong with a file or changed in it."""
-        problems = []
-        for path, loaded in load_all(self.settings):
-            if isinstance(loaded, ConfigError):
-                problems.extend(loaded.problems)
-                self._say_once(str(path), str(loaded), "a rollout file is wrong and is left out")
-                continue
-            try:
-                stored = self.ledger.rollout(loaded.name)
-                if stored is None:
-                    stored = self.ledger.add_rollout(loaded, file=str(path), engine=__version__, now=self.clock())
-                    log.info("seen", rollout=loaded.name, file=str(path))
-            except Refused as error:
-                log.warning("refused", rollout=loaded.name, why=str(error))
-                continue
-            if stored.sha256 != loaded.sha256:
-                why = f"{path} has changed since {stored.name} was first seen; the frozen rule stays in force"
-                self._say_once(stored.name, loaded.sha256, why)
-            self._schedule(stored)
-        if strict and problems:
-            raise ConfigError(problems)
-
-    def _say_once(self, key: str, what: str, why: str) -> None:
-        if self._said.get(key) != what:
-            self._said[key] = what
-            log.warning("ignored", what=key, why=why, problem=what)
-
-    def _schedule_all(self) -> None:
-        for stored in self.ledger.rollouts():
+        """Take in the rollout files and give each rollout its job. `strict`: raise what is wrong."""
+        for stored in self.intake.look(strict=strict):
             self._schedule(stored)
 
     def _schedule(self, stored: StoredRollout, *, once: bool = False) -> None:
@@ -192,22 +168,35 @@ class Daemon:
         with self._lock:
             if stored.name in self._jobs:
                 return
-            if stored.phase in (Phase.SIGNED_OFF, Phase.STOPPED) and not once:
+            if not once and self._ended(stored):
                 return
             rollout = rollout_from_resolved(stored.resolved, stored.text)
             source = open_prometheus(self.settings.prometheus, tell=self.metrics.on_query)
             tick = RolloutTick(stored.name, self.ledger, source, self.flags, self.clock, self.journal)
-            self._jobs[stored.name] = _Job(stored, rollout.interval, tick, source)
+            self._jobs[stored.name] = _Job(stored, rollout.interval, tick, source, self.clock())
             trigger = SlotTrigger(rollout.interval, rollout.delay + offset(stored.name, rollout.interval))
-            self._scheduler.add_job(
-                self._run, trigger, args=[stored.name], id=stored.name, next_run_time=datetime.now(UTC)
-            )
+            add = self._scheduler.add_job
+            add(self._run, trigger, args=[stored.name], id=stored.name, next_run_time=datetime.now(UTC))
+
+    def _ended(self, stored: StoredRollout) -> bool:
+        """Whether nothing is left to do; a sign-off whose report was not written is not over."""
+        if stored.phase is Phase.SIGNED_OFF:
+            return any(report.kind == "final" for report in self.ledger.reports(stored.id))
+        return stored.phase is Phase.STOPPED
 
     # --- jobs -----------------------------------------------------------------------------------------------------
 
     def _run(self, name: str) -> None:
-        """One tick of one rollout: the one place where anything unexpected is caught, counted and held."""
+        """One tick of one rollout, and what follows from it."""
         job = self._jobs[name]
+        job.busy = True
+        try:
+            self._tick(job, name)
+        finally:
+            job.busy = False
+
+    def _tick(self, job: _Job, name: str) -> None:
+        """The one place where anything unexpected is caught, counted and held."""
         now = self.clock()
         try:
             ticked = job.tick.tick(now)
@@ -244,27 +233,25 @@ class Daemon:
                 path = freeze(self.ledger, name, kind, self.settings.reports.dir, self.clock(), job.source.url)
                 log.info("report", rollout=name, kind=kind, path=str(path))
             except (LedgerError, OSError) as error:
-                log.warning("report not written", rollout=name, kind=kind, why=str(error))
+                log.warning("report not written, tried again", rollout=name, kind=kind, why=str(error))
+                if memory is not None:
+                    memory.reports.discard(kind)
         if memory is not None:
-            self._count(job, name)
-            if memory.control.phase in (Phase.SIGNED_OFF, Phase.STOPPED):
+            self._count(job, name, memory)
+            ended = memory.control.phase in (Phase.SIGNED_OFF, Phase.STOPPED)
+            if ended and memory.reports.issuperset(reports):
                 self._retire(name)
                 return
         if again_in is not None:
             self._wake_at(name, again_in)
 
-    def _count(self, job: _Job, name: str) -> None:
+    def _count(self, job: _Job, name: str, memory: Recalled) -> None:
+        """Tell the metrics of the tick from what it has in memory; only the outbox is read for it."""
+        tick = job.tick
+        status = state(memory.rollout, memory.control, memory.watch, tick.actual)
+        slot = memory.watch.at if memory.watch is not None else None
+        self.metrics.on_tick(name, status, tick.evaluated, tick.backfilled, slot, list(memory.known_breaches))
         try:
-            stored = self.ledger.rollout(name)
-            if stored is not None:
-                evaluated = job.tick.evaluated
-                self.metrics.on_tick(
-                    name,
-                    Account(self.ledger, stored).status(),
-                    evaluated,
-                    job.tick.backfilled,
-                    stored.last_slot,
-                )
             self.metrics.set_unsent(self.ledger.unsent_count(), self.ledger.oldest_unsent_age(self.clock()))
         except LedgerError as error:
             log.warning("metrics not updated", rollout=name, why=str(error))
@@ -282,16 +269,21 @@ class Daemon:
 
     def wake(self, name: str) -> None:
         """Tick this rollout now: somebody gave a command."""
-        if name not in self._jobs:
+        job = self._jobs.get(name)
+        if job is None:
             stored = self.ledger.rollout(name)
             if stored is not None:
                 self._schedule(stored, once=True)
-            return
-        self._wake_at(name, 0.0)
+        elif not job.busy:  # else the next look finds the command again
+            self._wake_at(name, 0.0)
 
     def _wake_at(self, name: str, seconds: float) -> None:
+        """Bring the next tick forward, never back; a running tick gets the moment that it needs to end."""
+        at = datetime.now(UTC) + timedelta(seconds=max(seconds, _MOMENT))
         try:
-            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC) + timedelta(seconds=seconds))
+            job = self._scheduler.get_job(name)
+            if job is not None and job.next_run_time > at:
+                job.modify(next_run_time=at)
         except JobLookupError:
             log.debug("no job to wake", job=name)
 
@@ -299,13 +291,11 @@ class Daemon:
         """Commands given through the ledger, and rollouts added by another process."""
         try:
             pending = self.ledger.any_pending()
-            if not pending:
-                return
-            for stored in self.ledger.rollouts():
+            for stored in self.ledger.rollouts() if pending else ():
                 if stored.id in pending:
                     self.wake(stored.name)
         except LedgerError as error:
-            self._say_once("commands", str(error), "operator commands cannot be read")
+            self.intake.say_once("commands", str(error), "operator commands cannot be read")
 
     def _send(self) -> None:
         said = self.sender.send_due(self.clock())
@@ -320,10 +310,12 @@ class Daemon:
 def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises ConfigError or LedgerError when it cannot start."""
     daemon = Daemon(settings)
+    # Not an Event: a second signal in the middle of `set` would wait for a lock that its own thread holds.
+    stop_asked: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: daemon.stop_asked.set())
+        signal.signal(number, lambda asked, _: stop_asked.put(asked))
     try:
         daemon.start()
-        daemon.stop_asked.wait()
+        stop_asked.get()
     finally:
         daemon.stop()

@@ -92,7 +92,7 @@ def _sequential(tuning: Tuning, state: State, step: Step) -> Outcome:
     if not 0.0 <= bad <= total:
         bad = min(max(bad, 0.0), total)
     planned, floor = tuning.planned, tuning.floor
-    y = (bad - tuning.p * total) / (total if total > floor else floor)
+    y = (bad - tuning.p * total) / max(total, floor)
     used = state.used + 1
     w = planned / ((planned + used - 1) * (planned + used))
     a, b, c, d, e, f = state.wealth
@@ -147,7 +147,6 @@ def reach(detector: Detector, allowed: float, alpha: float, planned: int, events
 def step_of(tuning: Tuning, measurement: Measurement, *, failed: bool) -> Step:
     """The known step that a measurement stands for, silence included."""
     if measurement.silent:
-        bad, total = silent_counts(tuning)
-        return Step(measurement.at, True, bad, total)  # noqa: FBT003
+        return Step(measurement.at, True, *silent_counts(tuning))  # noqa: FBT003
     at, _, bad, total, *_ = measurement
     return Step(at, failed, bad or 0.0, total or 0.0)

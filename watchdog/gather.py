@@ -54,7 +54,6 @@ class Gather:
         self.flags = flags
         self.last_reading: ReadingFact | None = None
         """The newest reading that the ledger has."""
-        self._recovered: frozenset[str] = frozenset()
 
     def gather(self, memory: Recalled, now: float, look: Look, *, complete: bool) -> Batch:
         """Measure and fold everything that is due at `now`, oldest first.
@@ -69,9 +68,11 @@ class Gather:
         until = min(due, watch.at + BATCH * rollout.interval)
         until = until // rollout.interval * rollout.interval
         batch.behind = until < due
+        silent = {name for grid, name, at in memory.unanswered if (grid, at) == ("slot", watch.at)}
         newest = max(watch.at, newest_due(rollout, now)) if memory.control.phase.terminal else watch.at
-        repeated = again(rollout, memory.unanswered, now, newest, self._recovered) if complete else NOTHING_AGAIN
         batch.facts = observe(rollout, self.source, asks(rollout, watch.at, until), rollout.tick_deadline)
+        recovered = self._remember_unanswered(memory, now, batch, silent)
+        repeated = again(rollout, memory.unanswered, now, newest, recovered) if complete else NOTHING_AGAIN
         if repeated.asks:
             self._ask_again(memory, now, batch, list(repeated.asks), repeated.wanted)
         if batch.changed:
@@ -152,7 +153,6 @@ class Gather:
         def excuse(at: int) -> frozenset[str]:
             return excused(internal(at), internals)
 
-        self._remember_unanswered(memory, now, batch)
         first = watch.at
         for slot in slots(rollout, batch.facts, first, until, internal, excuse):
             ends = slot.at % rollout.window.slice == 0
@@ -168,20 +168,20 @@ class Gather:
             if ends:
                 batch.checkpoint = (slot.at, checkpoint_text(watch.checkpoint()))
 
-    def _remember_unanswered(self, memory: Recalled, now: float, batch: Batch) -> None:
-        """Note what was not answered, and whose source has begun to answer again with these slots."""
+    def _remember_unanswered(self, memory: Recalled, now: float, batch: Batch, silent: set[str]) -> frozenset[str]:
+        """Note what was not answered, and who begins to answer again; `silent` had no answer for the slot before."""
         recovered: set[str] = set()
         for grid in ("slot", "step", "slice"):
             for name, measured in batch.facts.of(grid).items():
-                silent = memory.watch is not None and (grid, name, memory.watch.at) in memory.unanswered
+                was_missing = grid == "slot" and name in silent
                 for measurement in measured:
                     missing = is_unanswered(measurement)
                     if missing:
                         memory.unanswered[(grid, name, measurement.at)] = now
-                    elif silent and grid == "slot":
+                    elif was_missing:
                         recovered.add(name)
-                    silent = missing
-        self._recovered = frozenset(recovered)
+                    was_missing = missing and grid == "slot"
+        return frozenset(recovered)
 
     def _flag_ramp(self, memory: Recalled, now: float, at: int, look: Look, *, live: bool) -> Evaluation:
         """Whether the flag read what was desired at this slot; 0 is no deviation, else percent points."""

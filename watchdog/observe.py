@@ -201,7 +201,8 @@ def slots(
 ) -> Iterator[Slot]:
     """The slots in (after, until], oldest first, ready to be folded; `internal` judges our own objectives."""
     judged = ((name, _judged(rollout.objective(name), measured)) for name, measured in facts.slots.items())
-    evaluations, steps, pooled = _by_instant(judged), _by_instant(facts.steps.items()), _by_instant(facts.slices.items())
+    evaluations = _by_instant(judged)
+    steps, pooled = _by_instant(facts.steps.items()), _by_instant(facts.slices.items())
     internals = [o for o in rollout.objectives if o.kind is Kind.INTERNAL]
     interval = rollout.interval
     for at in range((after // interval + 1) * interval, until + 1, interval):

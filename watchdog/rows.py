@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from watchdog.decide import Decision
 from watchdog.evaluate import evaluate
-from watchdog.gather import Batch
+from watchdog.gather import Batch, Look
 from watchdog.ledger import BreachFact, ExposureFact, ReadingFact, Record
 from watchdog.model import Breach
 from watchdog.recall import Recalled
@@ -41,12 +41,33 @@ def as_record(
         slices=[f.closed_slice for f in batch.found if f.closed_slice is not None],
         transitions=decision.transitions,
         breaches=_breaches(memory, now, batch, opened, resumed=decision.resumed),
-        exposures=exposure_facts(decision),
+        exposures=_exposures(decision),
         readings=readings,
         notifications=decision.notifications,
         commands_done=decision.done,
         checkpoint=batch.checkpoint,
     )
+
+
+def as_settled(memory: Recalled, readings: list[ReadingFact], decision: Decision) -> Record:
+    """What the flag read right after it was written, ready to be recorded."""
+    return Record(
+        rollout_id=memory.stored.id,
+        revision=memory.stored.revision,
+        phase=decision.control.phase,
+        control=decision.control.to_dict(),
+        transitions=decision.transitions,
+        exposures=_exposures(decision),
+        readings=readings,
+        notifications=decision.notifications,
+    )
+
+
+def as_reading(now: float, look: Look) -> ReadingFact:
+    """What the flag service answered at wall time `now`."""
+    if look.reading is None:
+        return ReadingFact(now, error=look.error)
+    return ReadingFact(now, look.reading.exposure, look.reading.version, look.reading.latch)
 
 
 def _breaches(
@@ -71,7 +92,7 @@ def _ended_by_resume(memory: Recalled) -> list[Breach]:
     return [replace(track.open, closed_at=watch.at) for track in watch.tracks.values() if track.open is not None]
 
 
-def exposure_facts(decision: Decision) -> list[ExposureFact]:
+def _exposures(decision: Decision) -> list[ExposureFact]:
     """The exposures that the decision asks for or confirms."""
     return [
         ExposureFact(float(at), "desired" if kind == "desired" else "confirmed", exposure)

@@ -15,7 +15,7 @@ from watchdog.flags.base import Change, FlagService
 from watchdog.gather import Batch, Gather, Look
 from watchdog.journal import Journal
 from watchdog.ledger import BreachFact, Ledger, ReadingFact, Record
-from watchdog.model import Breach, Command, FlagReading, Mode, Phase
+from watchdog.model import Breach, Command, Exposure, FlagReading, Mode, Phase
 from watchdog.observe import Source
 from watchdog.reask import unsettled
 from watchdog.recall import Recalled, begin, recall, simulated
@@ -79,6 +79,12 @@ class RolloutTick:
         if memory is None or memory.control.phase not in (Phase.SIGNED_OFF, Phase.STOPPED):
             return False
         return memory.control.phase is Phase.STOPPED or not memory.unanswered
+
+    @property
+    def actual(self) -> Exposure | None:
+        """The exposure that the flag last read; None while it cannot be read."""
+        reading = self._gather.last_reading
+        return reading.exposure if reading is not None else None
 
     def tick(self, now: float) -> Ticked:
         """One tick at wall time `now`. Raises LedgerError only when there is nothing in memory to go on with."""
@@ -162,12 +168,18 @@ class RolloutTick:
     def _taken_by(self, memory: Recalled) -> str | None:
         if memory.control.phase.active or simulated(memory.rollout):
             return None
+        began = memory.control.started_at or 0
         try:
-            other = self.ledger.active_on(memory.rollout.flag)
+            if memory.control.phase is Phase.ROLLED_BACK:
+                # Whoever started on the flag since may have changed it, and may have ended by now.
+                same_flag = (other for other in self.ledger.rollouts() if other.flag == memory.rollout.flag)
+                found = [other for other in same_flag if (other.started_at or 0) > began]
+            else:
+                active = self.ledger.active_on(memory.rollout.flag)
+                found = [active] if active is not None else []
         except LedgerError:
             return "a rollout that the unreadable ledger may hold"
-        acts = other is not None and other.mode is Mode.ACT and other.name != self.name
-        return other.name if other is not None and acts else None
+        return next((other.name for other in found if other.mode is Mode.ACT and other.name != self.name), None)
 
     # --- record and act -----------------------------------------------------------------------------------------
 

@@ -118,16 +118,19 @@ class Installation:
         options = ("--port", str(self.ports.shop), "--flags", flags, "--version", VERSIONS[rollout])
         self.stage.start(
             "shop",
-            self.script("shop.py", *options, "--broken-share", str(share)),
+            self.script("shop.py", *options, "--hiccups", "--broken-share", str(share)),
             lambda: answers(self.url("shop", "/healthz")),
         )
 
     def calm(self, seconds: float) -> None:
-        """Wait until no user failed for so long."""
+        """Wait until every user has had an answer for so long."""
         since = time.time()
         self.stage.wait(
-            f"{seconds:g} s without a failing user",
-            lambda: time.time() - max([since, *(failure.at for failure in self.seen(since))]) >= seconds,
+            f"{seconds:g} s in which every user is answered",
+            lambda: (
+                time.time() - max([since, *(failure.at for failure in self.seen(since) if failure.status == 0)])
+                >= seconds
+            ),
             within=30.0,
         )
 

@@ -33,7 +33,7 @@ LOW = 5.0
 FOLDERS = {FAULTY: "faulty", HEALTHY: "healthy"}
 POLL = 0.5
 CALM = 6.0
-"""Seconds without a failing user before the second rollout: one slot's range, so that it starts from good slots."""
+"""Seconds in which all are answered before the second rollout: one slot's range, so that it starts from good slots."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GOOD = {"interim", "signed_off", "recovered"}
 BAD = {"breach", "rollback", "rolled_back", "errors_continue", "reset"}
@@ -55,15 +55,24 @@ class Demo:
         self.settings()
         self.screen.heading(f"{FAULTY}: the new code fails for {BROKEN_SHARE:.0%} of its users")
         self.faulty()
+        with ThreadPoolExecutor(1) as pool:
+            faulty = pool.submit(self.compared, FAULTY)
+            self.healthy()
+            self.screen.heading("The reports, and the same rule over what Prometheus still holds: live against replay")
+            for rollout, (what, found) in ((FAULTY, faulty.result()), (HEALTHY, self.compared(HEALTHY))):
+                if found:
+                    raise DemoError(f"the replay of {rollout} says otherwise than its ledger:\n" + "\n".join(found))
+                self.screen.say(f"{rollout}: replay and ledger agree on {what}", "green")
+        self.outcome()
+
+    def healthy(self) -> None:
+        """Show the rollout that is signed off."""
         self.screen.heading(f"{HEALTHY}: the corrected build, the same flag, from 0 % again")
         self.site.stage.stop("shop")
         self.site.start_shop(HEALTHY)
         self.site.calm(CALM)
         self.watch(HEALTHY, until="signed_off")
         self.screen.clear()
-        self.screen.heading("The reports, and the same rule over what Prometheus still holds: live against replay")
-        self.compare()
-        self.outcome()
 
     def faulty(self) -> None:
         """Show the rollout that is taken back, what saw the fault, and when what happened."""
@@ -97,30 +106,18 @@ class Demo:
         """Print each setting that is not production's."""
         rows = evidence.compressed(*self.site.rules(FAULTY))
         self.screen.heading(
-            f"{len(rows)} settings differ from {PRODUCTION.name}, so that days fit into minutes (in seconds)"
+            f"{len(rows)} settings differ from rules/rollouts/{PRODUCTION.name}, so that days fit into minutes"
+            " (durations in seconds)"
         )
         self.screen.table(("setting", "here", "production"), rows)
 
-    def compare(self) -> None:
-        """Write the six reports, replay both rollouts, and hold live against replay."""
-        with ThreadPoolExecutor(2) as pool:
-            written = [
-                pool.submit(self.site.report, rollout, folder, kind)
-                for rollout, folder in FOLDERS.items()
-                for kind in ("html", "md", "json")
-            ]
-            for one in written:
-                one.result()
-            live = {rollout: self.site.written(folder) for rollout, folder in FOLDERS.items()}
-            replayed = {
-                rollout: pool.submit(self.site.replay, rollout, (run["from"], run["to"]))
-                for rollout, run in live.items()
-            }
-            for rollout, run in live.items():
-                found = evidence.differences(run, replayed[rollout].result())
-                if found:
-                    raise DemoError(f"the replay of {rollout} says otherwise than its ledger:\n" + "\n".join(found))
-                self.screen.say(f"{rollout}: replay and ledger agree on {evidence.agreement(run)}", "green")
+    def compared(self, rollout: str) -> tuple[str, list[str]]:
+        """Write a rollout's reports and replay it: what was compared, and what differs."""
+        for kind in ("html", "md", "json"):
+            self.site.report(rollout, FOLDERS[rollout], kind)
+        live = self.site.written(FOLDERS[rollout])
+        found = evidence.differences(live, self.site.replay(rollout, (live["from"], live["to"])))
+        return evidence.agreement(live), found
 
     def outcome(self) -> None:
         """Say where the reports are; DemoError when one is not what it must be, or all took too long."""
@@ -212,7 +209,7 @@ def main() -> int:
         "--root", type=Path, default=HERE.parents[1] / "build" / "demo", help="working directory, emptied"
     )
     options = parser.parse_args()
-    for number in SIGNALS[1:]:
+    for number in SIGNALS:
         signal.signal(number, interrupted)
     shutil.rmtree(options.root, ignore_errors=True)
     site = Installation(options.root)
@@ -228,7 +225,7 @@ def main() -> int:
             print(f"Logs: {site.root / 'logs'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as end:
-        print(f"\nEnded by {str(end) or 'Ctrl-C'}.", file=sys.stderr)
+        print(f"\nEnded by {end}.", file=sys.stderr)
         return 130
     finally:
         for number in SIGNALS:

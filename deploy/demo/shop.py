@@ -13,6 +13,7 @@ served it; `/healthz` says that the process answers; `/metrics` is for Prometheu
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import signal
 import sys
@@ -36,6 +37,9 @@ FLAG_POLL_MS = 100
 """How often the provider looks at the flag file: the worst case until a kill is served."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 TESTS_A_SECOND = 100
+SLOW_EVERY, SLOW, LOST_EVERY, FLAKY_EVERY = 100, 0.25, 1000, 200
+"""Hiccups of a healthy service, old code and new: 1 % of checkouts are slow, 0.1 % fail, 0.5 % of tests are flaky.
+They are counted out, not drawn: a healthy build is then healthy in each slice, however short."""
 PRICES = {"tea": 450, "cup": 1290, "pot": 3900}
 """In cents."""
 
@@ -68,9 +72,11 @@ class Metrics:
 class Shop:
     """The checkout, old and new, and the flag between them."""
 
-    def __init__(self, client: OpenFeatureClient, broken_share: float) -> None:
+    def __init__(self, client: OpenFeatureClient, broken_share: float, *, hiccups: bool) -> None:
         self._client = client
         self._broken_share = broken_share
+        self._hiccups = hiccups
+        self._served, self._tested = itertools.count(1), itertools.count(1)
 
     def variant(self, user: str) -> str:
         """`on` when the flag gives this user the new code; `off` when it does not or cannot be read."""
@@ -78,8 +84,13 @@ class Shop:
         return "on" if self._client.get_boolean_value(FLAG, False, context) else "off"  # noqa: FBT003 - the SDK's order
 
     def checkout(self, user: str, variant: str) -> str:
-        """Answer the receipt; LookupError when the new code does not know what to do with the account."""
+        """Answer the receipt; LookupError when the new code does not know the account, OSError at a hiccup."""
         _work()
+        number = next(self._served)
+        if self._hiccups and number % SLOW_EVERY == 0:
+            time.sleep(SLOW)
+        if self._hiccups and number % LOST_EVERY == 0:
+            raise OSError("the payment provider did not answer")
         return self.new_receipt(self.region(user)) if variant == "on" else old_receipt()
 
     def region(self, user: str) -> str | None:
@@ -95,7 +106,8 @@ class Shop:
 
     def self_test(self) -> bool:
         """Run one test of the suite. Its made-up account has a region, which is how the defect got through."""
-        return self.new_receipt("eu").startswith(old_receipt())
+        flaky = self._hiccups and next(self._tested) % FLAKY_EVERY == 0
+        return self.new_receipt("eu").startswith(old_receipt()) and not flaky
 
 
 def old_receipt() -> str:
@@ -135,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
         variant = shop.variant(user)
         try:
             status, body = 200, shop.checkout(user, variant)
-        except LookupError as problem:
+        except (LookupError, OSError) as problem:
             status, body = 500, str(problem)
         metrics.requests.labels(str(status), variant).inc()
         metrics.duration.labels(variant).observe(time.perf_counter() - began)
@@ -172,22 +184,23 @@ def _run_tests(shop: Shop, metrics: Metrics, ended: threading.Event) -> None:
             metrics.tests.labels("passed" if shop.self_test() else "failed").inc()
 
 
-def serve(port: int, flags: Path, broken_share: float, version: str) -> None:
+def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     provider = FlagdProvider(
-        resolver_type=ResolverType.FILE, offline_flag_source_path=str(flags), deadline_ms=FLAG_POLL_MS
+        resolver_type=ResolverType.FILE, offline_flag_source_path=str(options.flags), deadline_ms=FLAG_POLL_MS
     )
     api.set_provider(provider)
-    shop, metrics = Shop(api.get_client(), broken_share), Metrics(version)
-    server = ShopServer(port, shop, metrics)
+    shop = Shop(api.get_client(), options.broken_share, hiccups=options.hiccups)
+    metrics = Metrics(options.version)
+    server = ShopServer(options.port, shop, metrics)
     threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
     tests = threading.Thread(target=_run_tests, args=(shop, metrics, ended))
     tests.start()
-    print(f"shop {version} serves on 127.0.0.1:{server.server_address[1]}", flush=True)
+    print(f"shop {options.version} serves on 127.0.0.1:{server.server_address[1]}", flush=True)
     ended.wait()
     server.shutdown()
     server.server_close()
@@ -202,11 +215,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080, help="loopback port; 0 takes a free one and prints it")
     parser.add_argument("--flags", type=Path, required=True, help="flagd's flag file")
     parser.add_argument("--broken-share", type=float, default=0.0, help="share of users that the new code fails")
+    parser.add_argument("--hiccups", action="store_true", help="fail and be slow now and then, as healthy services are")
     parser.add_argument("--version", default="1.0.0")
     options = parser.parse_args()
     if not options.flags.is_file():
         sys.exit(f"shop: there is no flag file {options.flags}; create it with: slo-watchdog flags init")
-    serve(options.port, options.flags, options.broken_share, options.version)
+    serve(options)
 
 
 if __name__ == "__main__":

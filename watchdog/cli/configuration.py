@@ -15,11 +15,9 @@ from watchdog.connect import open_prometheus
 from watchdog.errors import ConfigError
 from watchdog.logs import secrets_in, set_up
 from watchdog.model import Rollout
-from watchdog.online import check_online
 from watchdog.prometheus import Prometheus
 from watchdog.quantities import format_duration
 from watchdog.settings import Settings
-from watchdog.starter import propose, write_proposal, write_starter
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,6 +39,8 @@ def init(
     if (prometheus is None) != (job is None):
         say_error("init: --prometheus and --job go together; give both, or neither")
         raise typer.Exit(2)
+    from watchdog.starter import propose, write_proposal, write_starter  # noqa: PLC0415 - the daemon starts without it
+
     if prometheus is None or job is None:
         files = write_starter(directory)
     else:
@@ -61,7 +61,10 @@ def check(
     online: Annotated[bool, typer.Option("--online", help="ask each query once")] = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
-    """Validate the settings and every rollout; all problems at once. Exit: 0, 2 invalid, 4 unreachable."""
+    """Validate the settings and every rollout; all problems at once. Exit: 0, 2 invalid, 4 unreachable.
+
+    Examples: `slo-watchdog check`, `slo-watchdog check --online --json`.
+    """
     settings = settings_of(ctx, config)
     loaded = load_all(settings)
     problems = [problem for _, item in loaded if isinstance(item, ConfigError) for problem in item.problems]
@@ -69,6 +72,8 @@ def check(
     judged = [(path, rollout, judge(rollout)) for path, rollout in rollouts]
     findings = []
     if online and rollouts:
+        from watchdog.online import check_online  # noqa: PLC0415 - the daemon starts without it
+
         with open_prometheus(settings.prometheus) as source:
             findings = check_online(settings, [rollout for _, rollout in rollouts], source, time.time())
     wrong = bool(problems) or any(finding.level == "error" for finding in findings)
@@ -133,8 +138,6 @@ def _print_judged(settings: Settings, judged: list[tuple[Path, Rollout, Judgemen
             typer.echo(f"waived: {name}: {reason}")
         for note in judgement.notes:
             typer.echo(f"note: {note}")
-        if judgement.missing:
-            typer.echo(f"note: of the seven standard objectives these are not judged: {', '.join(judgement.missing)}")
 
 
 def run(ctx: typer.Context, config: Config = None) -> None:

@@ -22,7 +22,10 @@ Flag = Annotated[str, typer.Argument(metavar="FLAG")]
 
 @app.command()
 def init(ctx: typer.Context, config: Config = None) -> None:
-    """Create a missing flag file, and in it every rollout's flag, off. What exists is left alone."""
+    """Create a missing flag file, and in it every rollout's flag, off. What exists is left alone.
+
+    Example: `slo-watchdog flags init`.
+    """
     settings = settings_of(ctx, config)
     service = open_service(settings.flags)
     if not isinstance(service, FlagdFile):
@@ -35,7 +38,10 @@ def init(ctx: typer.Context, config: Config = None) -> None:
 
 @app.command()
 def get(ctx: typer.Context, flag: Flag, as_json: AsJson = False, config: Config = None) -> None:  # noqa: FBT002
-    """What a flag serves now."""
+    """What a flag serves now.
+
+    Example: `slo-watchdog flags get new-checkout --json`.
+    """
     service = open_service(settings_of(ctx, config).flags)
     reading: FlagReading = _or_exit(lambda: service.read(flag))
     if as_json:
@@ -55,7 +61,10 @@ def set_(
     by: By = None,
     config: Config = None,
 ) -> None:
-    """Serve a flag to a percentage of all. Refused while an active rollout owns it, unless it lowers."""
+    """Serve a flag to a percentage of all. Refused while an active rollout owns it, unless it lowers.
+
+    Example: `slo-watchdog flags set new-checkout 5 --reason "a first look"`.
+    """
     settings = settings_of(ctx, config)
     service = open_service(settings.flags)
     with ledger_of(settings) as ledger:
@@ -72,7 +81,10 @@ def set_(
 
 @app.command()
 def kill(ctx: typer.Context, flag: Flag, reason: Why, by: By = None, config: Config = None) -> None:
-    """Take a flag from everybody, unconditionally."""
+    """Take a flag from everybody, unconditionally.
+
+    Example: `slo-watchdog flags kill new-checkout --reason "an incident"`.
+    """
     _change(settings_of(ctx, config), flag, NOBODY, who(by), reason, kill=True)
 
 

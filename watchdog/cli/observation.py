@@ -108,7 +108,10 @@ def _print_one(item: dict[str, Any]) -> None:
 
 
 def history(ctx: typer.Context, rollout: Name, as_json: AsJson = False, config: Config = None) -> None:  # noqa: FBT002
-    """Everything that happened to a rollout, each with its sentence."""
+    """Everything that happened to a rollout, each with its sentence.
+
+    Example: `slo-watchdog history checkout-2.14.0 --json`.
+    """
     with ledger_of(settings_of(ctx, config)) as ledger:
         told = ledger.transitions(known(ledger, rollout).id)
     if as_json:
@@ -136,7 +139,10 @@ def explain(
     at: Annotated[str | None, typer.Option(help="a past instant (default: the newest slot)")] = None,
     config: Config = None,
 ) -> None:
-    """For each objective query, value, target, trend, detector and a Prometheus link; what was done, what to do."""
+    """For each objective query, value, target, trend, detector and a Prometheus link; what was done, what to do.
+
+    Examples: `slo-watchdog explain checkout-2.14.0`, `slo-watchdog explain checkout-2.14.0 --at -2h`.
+    """
     settings = settings_of(ctx, config)
     with ledger_of(settings) as ledger:
         account = Account(ledger, known(ledger, rollout))

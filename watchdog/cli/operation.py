@@ -90,20 +90,32 @@ def _command(verb: str, ctx: typer.Context, rollout: str, reason: str, by: str |
 
 
 def hold(ctx: typer.Context, rollout: Name, reason: Why, by: By = None, config: Config = None) -> None:
-    """Stop the ramp where it is until `resume`."""
+    """Stop the ramp where it is until `resume`.
+
+    Example: `slo-watchdog hold checkout-2.14.0 --reason "a sale is on"`.
+    """
     _command("hold", ctx, rollout, reason, by, config)
 
 
 def resume(ctx: typer.Context, rollout: Name, reason: Why, by: By = None, config: Config = None) -> None:
-    """End a hold; the detectors start anew."""
+    """End a hold; the detectors start anew.
+
+    Example: `slo-watchdog resume checkout-2.14.0 --reason "the sale is over"`.
+    """
     _command("resume", ctx, rollout, reason, by, config)
 
 
 def rollback(ctx: typer.Context, rollout: Name, reason: Why, by: By = None, config: Config = None) -> None:
-    """Take the feature back now, in any phase."""
+    """Take the feature back now, in any phase.
+
+    Example: `slo-watchdog rollback checkout-2.14.0 --reason "customers complain"`.
+    """
     _command("rollback", ctx, rollout, reason, by, config)
 
 
 def stop(ctx: typer.Context, rollout: Name, reason: Why, by: By = None, config: Config = None) -> None:
-    """End the watch and leave the flag as it is."""
+    """End the watch and leave the flag as it is.
+
+    Example: `slo-watchdog stop checkout-2.14.0 --reason "superseded by 2.15.0"`.
+    """
     _command("stop", ctx, rollout, reason, by, config)

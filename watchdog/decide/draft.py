@@ -136,8 +136,10 @@ class Draft:
 def flag_write(draft: Draft) -> str | None:
     """What to do to the flag so that it serves what is desired: lowering also blindly, raising only on sight."""
     control, seen = draft.control, draft.seen
-    if not draft.acts or control.phase not in ACTIVE:
+    if not draft.acts:
         return None
+    if control.phase not in ACTIVE:
+        return "kill" if _lacks_latch(draft) else None
     down = control.phase is Phase.ROLLING_BACK
     if seen.reading is None:
         return "kill" if down and control.desired.none else None
@@ -146,6 +148,12 @@ def flag_write(draft: Draft) -> str | None:
     if control.hold is not None and above(control.desired, seen.reading.exposure, seen.smallest_step):
         return None  # a step asked for before the hold and not seen yet: it waits for the person too
     return "kill" if down and control.desired.none else "set"
+
+
+def _lacks_latch(draft: Draft) -> bool:
+    """Whether a rollback that has just ended found the flag off by itself: its latch is left all the same."""
+    reading, ended = draft.seen.reading, any(told.kind == "rolled_back" for told in draft.transitions)
+    return ended and draft.control.desired.none and reading is not None and reading.latch != draft.rollout.name
 
 
 def in_words(draft: Draft) -> str:

@@ -57,7 +57,9 @@ def _confirm(draft: Draft, reads: Exposure) -> None:
     rollback = control.rollback
     if control.phase is not Phase.ROLLING_BACK or rollback is None:
         return
-    draft.change(rollback=replace(rollback, confirmed_at=draft.seen.now))
+    # Whoever died right after writing the flag left no stamp: it acted, at the latest, now.
+    acted = rollback.acted_at if rollback.acted_at is not None else draft.seen.now
+    draft.change(rollback=replace(rollback, acted_at=acted, confirmed_at=draft.seen.now))
     took = draft.seen.now - rollback.detected_at
     why = f"flag {draft.rollout.flag} reads {reads}, {took:.1f} s after detection"
     draft.tell("rolled_back", why, to=Phase.ROLLED_BACK)

@@ -34,6 +34,9 @@ KILLED = "slo-watchdog.killed"
 LATCH = "slo-watchdog.latch"
 LATCHED_AT = "slo-watchdog.latched_at"
 LATCHED_VERSION = "slo-watchdog.latched_version"
+BY = "slo-watchdog.by"
+WHY = "slo-watchdog.why"
+"""Who changed the flag by hand, and why; a rollout's changes are told in the ledger."""
 
 FLAG_PROPERTIES = frozenset({"state", "variants", "defaultVariant", "targeting", "metadata", "source", "selector"})
 """What a flag may have. flagd's schema allows more, but its Python provider refuses the whole document for it."""

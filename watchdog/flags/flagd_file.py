@@ -104,6 +104,7 @@ class FlagdFile:
             if held.problem is None and not taken and flagd.serves_alike(entry, held.entry):
                 return self._unchanged(held, flag)
             marks: dict[str, str | int | bool | None] = {flagd.ROLLOUT: change.rollout, flagd.KILLED: None}
+            marks |= _by_hand(change)
             if taken:
                 marks |= {flagd.LATCH: None, flagd.LATCHED_AT: None, flagd.LATCHED_VERSION: None}
             return self._write(held, flag, flagd.marked(entry, marks))
@@ -121,7 +122,7 @@ class FlagdFile:
             killed = held.entry.get("metadata", {}).get(flagd.KILLED) is True
             if held.problem is None and latched and killed and flagd.serves_alike(entry, held.entry):
                 return self._unchanged(held, flag)
-            marks: dict[str, str | int | bool | None] = {flagd.KILLED: True}
+            marks: dict[str, str | int | bool | None] = {flagd.KILLED: True, **_by_hand(change)}
             if change.rollout is not None:
                 instant = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 version = flagd.version_of(held.document) + 1
@@ -264,6 +265,12 @@ class FlagdFile:
 
     def _place(self, flag: str) -> str:
         return f"{self._path}: flags.{flag}"
+
+
+def _by_hand(change: Change) -> dict[str, str | None]:
+    """The marks of who and why; None, which removes them, where a rollout makes the change."""
+    own = change.rollout is not None
+    return {flagd.BY: None if own else change.by, flagd.WHY: None if own else change.why}
 
 
 def _latch(entry: Json) -> str | None:

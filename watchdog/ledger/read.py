@@ -21,6 +21,8 @@ class Reading(Database):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self._texts = Texts()
+        self._begun: set[int] = set()
+        """Rollouts seen in a later phase than pending, into which none returns."""
 
     def rollout(self, name: str) -> StoredRollout | None:
         """The rollout of that name."""

@@ -55,7 +55,7 @@ class Recording(Reading):
         An answer equal to the newest of its instant adds no row; another one is a new row with the next revision.
         """
         with self.writing() as connection:
-            if record.phase in ACTIVE:
+            if record.phase in ACTIVE and record.rollout_id not in self._begun:
                 self._refuse_taken_flag(connection, record)
             self._advance(connection, record)
             learned = self._write_figures(connection, record)
@@ -105,6 +105,8 @@ class Recording(Reading):
             .with_for_update(of=heads)
         ).all()
         own = next((row for row in rows if row.id == record.rollout_id), None)
+        if own is not None and own.phase != Phase.PENDING:
+            self._begun.add(own.id)
         starts = own is not None and own.phase == Phase.PENDING and record.phase is not Phase.ROLLING_BACK
         if own is None or not starts or own.mode != Mode.ACT:
             return
@@ -128,21 +130,22 @@ class Recording(Reading):
             return {}
         text_ids = self._texts.ids(connection, (plain(answer.detail) for _, answer in answers))
         names = dense.objective_codes(connection, record.rollout_id, [name for name, _ in answers])
+        folded = []
         for table, batch in batches:
             changed = dense.append(connection, table, record.rollout_id, dense.rows(batch, names, text_ids))
             if table in (tables.EVALUATIONS, tables.STEPS):
-                _drop_stale_checkpoints(connection, record.rollout_id, changed)
+                folded.append(changed)
+        _drop_stale_checkpoints(connection, record.rollout_id, folded)
         return text_ids
 
 
-def _drop_stale_checkpoints(connection: Connection, rollout: int, changed: dense.Changed) -> None:
+def _drop_stale_checkpoints(connection: Connection, rollout: int, changes: Sequence[dense.Changed]) -> None:
     """A checkpoint that folded over what has now changed would be resumed from: it goes, being only a cache."""
     checkpoints = tables.CHECKPOINTS
-    here = checkpoints.c.rollout == rollout
-    if changed.corrected is not None:
-        connection.execute(delete(checkpoints).where(here, checkpoints.c.at >= changed.corrected))
-    if changed.added is not None:
-        connection.execute(delete(checkpoints).where(here, checkpoints.c.at > changed.added))
+    stale = [change.corrected for change in changes if change.corrected is not None]
+    stale += [change.added + 1 for change in changes if change.added is not None]
+    if stale:
+        connection.execute(delete(checkpoints).where(checkpoints.c.rollout == rollout, checkpoints.c.at >= min(stale)))
 
 
 def _write_checkpoint(connection: Connection, rollout: int, at: int, body: str) -> None:

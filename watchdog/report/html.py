@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from watchdog.report import words
@@ -14,6 +13,9 @@ from watchdog.report.charts import objective_chart
 from watchdog.report.exposure import exposure_chart
 from watchdog.report.facts import basis_of, facts, figures_of
 from watchdog.report.strip import strip
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Json = dict[str, Any]
 
@@ -27,6 +29,8 @@ RULE_COLUMN = 54
 
 def environment() -> Environment:
     """Templates escape everything; a name that is not there is an error, never an empty place."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - heavy, and most ticks render nothing
+
     made = Environment(
         loader=PackageLoader("watchdog.report"),
         autoescape=True,

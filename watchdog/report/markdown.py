@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING, Any
 
 from watchdog.report import words
 from watchdog.report.facts import basis_of, facts, figures_of
 from watchdog.report.strip import strip
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Json = dict[str, Any]
 
@@ -49,6 +50,8 @@ def render_markdown(report: Json) -> str:
 
 
 def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - heavy, and most ticks render nothing
+
     made = Environment(
         loader=PackageLoader("watchdog.report"),
         autoescape=False,  # noqa: S701 - it is Markdown, escaped by `finalize`

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from watchdog import __version__
@@ -12,6 +12,9 @@ from watchdog.account import accounts
 from watchdog.ledger import Ledger
 from watchdog.model import Phase
 from watchdog.quantities import format_number, rfc3339
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 REFRESH = 30
 """Seconds after which a browser asks again."""
@@ -25,13 +28,6 @@ PHASE_WORDS = {
     Phase.STOPPED: "stopped by a person; the flag stays as it is",
 }
 _SIGNS = {"pass": "✓", "fail": "✗", "unknown": "?", None: "·"}
-_TEMPLATES = Environment(
-    loader=PackageLoader("watchdog.web"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=StrictUndefined,
-)
 
 
 def status_page(ledger: Ledger, now: float) -> Response:
@@ -39,9 +35,22 @@ def status_page(ledger: Ledger, now: float) -> Response:
     found = [account.status() for account in reversed(accounts(ledger))]
     found.sort(key=lambda status: not Phase(status["phase"]).active)
     cards = [_card(status) for status in found]
-    template = _TEMPLATES.get_template("status.html")
-    html = template.render(cards=cards, now=rfc3339(int(now)), version=__version__, refresh=REFRESH)
+    html = _template().render(cards=cards, now=rfc3339(int(now)), version=__version__, refresh=REFRESH)
     return HTMLResponse(html)
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - heavy: when the page is wanted
+
+    templates = Environment(
+        loader=PackageLoader("watchdog.web"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return templates.get_template("status.html")
 
 
 def _card(status: dict[str, Any]) -> dict[str, Any]:

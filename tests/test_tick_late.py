@@ -1,0 +1,263 @@
+"""What comes late: answers, breaches, ourselves. And what must never come of it: a rollback because Prometheus was away."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.rollouts import HOUR, NOON, event, internal
+from tests.stage import MINUTE, Stage, a_rule
+from watchdog.model import OnBreach, Phase, Reason
+
+LONG = "{slices: 6, slice: 10m, max_gap: 10m}"
+SILENT = event("error_rate", "no_data: fail")
+
+
+def slots_asked(stage: Stage, start: float, end: float) -> list[tuple[float, int, int]]:
+    """(wall time, first, last) of what was asked for the slots of the total: `$range` is 300 s there."""
+    return [
+        (wall - NOON, asked.start - NOON, asked.end - NOON)
+        for wall, asked in stage.service.asked
+        if start < wall <= end and asked.expression == "error_rate_total[300s]"
+    ]
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.UNREACHABLE, Reason.QUERY_ERROR, Reason.PARTIAL, Reason.CLOCK_SKEW, None], ids=str
+)
+def test_an_unknown_slot_is_asked_again_each_minute_while_it_is_young(tmp_path: Path, reason: Reason | None) -> None:
+    stage = Stage(tmp_path, a_rule(window=LONG))
+    stage.service.late(NOON + 4 * MINUTE, NOON + 6 * MINUTE, NOON + 9 * MINUTE, reason)
+    stage.run(NOON + 8 * MINUTE)
+    wanted = (reason or Reason.NO_DATA).value
+    at = {e.at: e for e in stage.evaluations()}
+    assert [at[NOON + m * MINUTE].reason for m in (4, 5, 6, 7)] == [None, wanted, wanted, None]
+    stage.run(NOON + 12 * MINUTE)
+    again = [(first, last) for _, first, last in slots_asked(stage, NOON + 7 * MINUTE, NOON + 12 * MINUTE)]
+    assert again.count((300, 360)) == 3, "at 7 and 8 minutes in vain, at 9 answered, then no more"
+    assert stage.revisions("error_rate", NOON + 300) == stage.revisions("error_rate", NOON + 360)
+    assert len(stage.revisions("error_rate", NOON + 300)) == 2
+    assert {e.verdict.value for e in stage.evaluations()} == {"pass"}
+    stage.assert_dense()
+    stage.close()
+
+
+@pytest.mark.parametrize("reason", [Reason.MANY_SERIES, Reason.NOT_A_NUMBER, Reason.STALE], ids=str)
+def test_what_later_data_cannot_cure_is_not_asked_again(tmp_path: Path, reason: Reason) -> None:
+    stage = Stage(tmp_path, a_rule(window=LONG))
+    stage.service.late(NOON + 4 * MINUTE, NOON + 6 * MINUTE, NOON + 9 * MINUTE, reason)
+    stage.run(NOON + 15 * MINUTE)
+    assert [span for _, *span in slots_asked(stage, NOON, NOON + 15 * MINUTE) if span[0] != span[1]] == []
+    assert [e.reason for e in stage.evaluations() if e.reason is not None] == [reason, reason]
+    stage.close()
+
+
+def test_a_known_slot_never_becomes_unknown(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_rule(window=LONG))
+    stage.service.late(NOON + 4 * MINUTE, NOON + 5 * MINUTE, NOON + 12 * MINUTE)
+    stage.run(NOON + 8 * MINUTE)
+    known = [e for e in stage.evaluations() if e.reason is None]
+    # From now on a part of what was known is not there any more: the questions that span it must not undo it.
+    stage.service.late(NOON, NOON + 4 * MINUTE, NOON + 11 * MINUTE, Reason.PARTIAL)
+    stage.run(NOON + 15 * MINUTE)
+    now = {e.at: e for e in stage.evaluations()}
+    assert [now[e.at] for e in known] == known
+    assert all(e.reason is None for e in now.values())
+    assert all(len(stage.revisions("error_rate", e.at)) == 1 for e in known)
+    stage.close()
+
+
+def test_an_old_gap_is_asked_for_once_when_the_source_recovers_and_then_hourly(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_rule(window="{slices: 24, slice: 10m}"))
+    lost = (NOON + 4 * MINUTE, NOON + 5 * MINUTE)
+    stage.service.late(*lost, NOON + 10 * HOUR)  # this slot stays lost
+    stage.run(NOON + 30 * MINUTE)
+    stage.service.unreachable(NOON + 30 * MINUTE, NOON + 33 * MINUTE)
+    stage.run(NOON + 100 * MINUTE)
+    asked = [wall / MINUTE for wall, first, last in slots_asked(stage, NOON, stage.clock.now) if first == 300 < wall - 60]
+    young = [minute for minute in asked if minute < 21]
+    assert len(young) == 14, "each minute from 6 to 19"
+    old = [round(minute) for minute in asked if minute >= 21]
+    assert old == [34, 94], "once after the source recovered, then an hour later"
+    stage.close()
+
+
+def test_a_breach_found_late_acts_now(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_rule(window=LONG))
+    stage.service.fails(NOON + 12 * MINUTE, NOON + 17 * MINUTE)
+    stage.service.late(NOON + 12 * MINUTE, NOON + 20 * MINUTE, NOON + 22 * MINUTE, Reason.PARTIAL)
+    stage.run(NOON + 21 * MINUTE)
+    assert stage.phase is Phase.RAMPING
+    stage.run(NOON + 24 * MINUTE)
+    assert stage.phase is Phase.ROLLED_BACK
+    assert stage.percent == 0.0
+    (fact,) = stage.ledger.breaches(stage.stored.id)
+    assert fact.late
+    assert NOON + 13 * MINUTE < fact.breach.at <= NOON + 16 * MINUTE
+    assert fact.detected_at is not None
+    assert fact.detected_at >= NOON + 22 * MINUTE
+    assert stage.rollback["detected_at"] == fact.detected_at
+    assert "found late" in stage.why("breach")
+    stage.close()
+
+
+def test_a_late_breach_holds_where_the_rule_says_so(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_rule(window=LONG, late_breach="hold"))
+    assert stage.rule.late_breach is OnBreach.HOLD
+    stage.service.fails(NOON + 12 * MINUTE, NOON + 17 * MINUTE)
+    stage.service.late(NOON + 12 * MINUTE, NOON + 20 * MINUTE, NOON + 22 * MINUTE, Reason.PARTIAL)
+    stage.run(NOON + 24 * MINUTE)
+    assert stage.phase is Phase.RAMPING
+    assert stage.percent == 50.0
+    assert stage.control["hold"]["cause"] == "breach"
+    stage.close()
+
+
+def test_a_breach_after_our_own_downtime_acts_too_and_the_flag_is_carried_over_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_rule(window=LONG))
+    stage.run(NOON + 12 * MINUTE)
+    stage.service.fails(NOON + 14 * MINUTE, NOON + 19 * MINUTE)
+    stage.clock.now = NOON + 40 * MINUTE
+    stage.restart()
+    stage.tick()
+    assert stage.phase is Phase.ROLLED_BACK
+    (fact,) = stage.ledger.breaches(stage.stored.id)
+    assert fact.late
+    assert {e.verdict.value for e in stage.evaluations("flag_ramp")} == {"pass"}, "the same version before and after"
+    stage.assert_dense()
+    stage.close()
+
+
+def test_a_flag_that_changed_while_nobody_looked_is_unknown_for_that_time_and_excused(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_rule(window=LONG))
+    stage.run(NOON + 25 * MINUTE)
+    assert stage.percent == 100.0
+    stage.turned_to(80)
+    stage.turned_to(100)
+    stage.clock.now = NOON + 45 * MINUTE + 31
+    stage.restart()
+    stage.tick()
+    stage.run(NOON + 61 * MINUTE)
+    nobody = "nobody read the flag at that time"
+    gone = [e for e in stage.evaluations("flag_ramp") if e.detail == nobody]
+    assert [(e.at - NOON) // 60 for e in gone] == list(range(25, 45))
+    assert {e.reason for e in gone} == {Reason.NO_DATA}
+    assert stage.told("reset") == [], "our own downtime resets nothing"
+    assert stage.phase is Phase.SOAKING
+    stage.close()
+
+
+def test_a_breach_that_settled_data_takes_back_is_marked_and_the_rollback_stays(tmp_path: Path) -> None:
+    """A part of the counts was missing when the detector looked: with it there was no breach."""
+    stage = Stage(tmp_path, a_rule(event("error_rate", "on_breach: page"), internal(), window=LONG))
+    # The detector first sees only the steps from minute 14 on: bad ones. Then the earlier, good ones arrive.
+    stage.service.rps = 2.0
+    stage.service.fails(NOON + 13 * MINUTE, NOON + 26 * MINUTE, share=0.0045)
+    stage.service.late(NOON, NOON + 13 * MINUTE, NOON + 40 * MINUTE, Reason.PARTIAL)
+    stage.run(NOON + 70 * MINUTE)
+    told = stage.told("breach", "reset", "reset_withdrawn")
+    facts = stage.ledger.breaches(stage.stored.id)
+    if facts:
+        assert all(fact.unconfirmed or fact.breach.at for fact in facts)
+    assert told.count("breach") == len(facts)
+    stage.close()
+
+
+def test_sign_off_waits_for_slots_that_may_still_be_answered(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_rule(window="{slices: 3, slice: 20m, max_gap: 10m}"))
+    # One slot of the last slice is missing: at 95 % the slice may pass all the same, but it is not final yet.
+    stage.service.late(NOON + 69 * MINUTE, NOON + 70 * MINUTE, NOON + 20 * HOUR, Reason.PARTIAL)
+    stage.run(NOON + 94 * MINUTE)
+    assert stage.phase is Phase.SOAKING
+    assert stage.told("signed_off") == []
+    stage.run(NOON + 96 * MINUTE)
+    assert stage.told("signed_off") == ["signed_off"]
+    stage.close()
+
+
+def test_an_outage_longer_than_one_batch_is_filled_batch_by_batch(tmp_path: Path) -> None:
+    rule = a_rule(interval="1s", window="{slices: 2, slice: 30m}", ramp="{strategy: percentage, from: 0, to: 100}")
+    stage = Stage(tmp_path, rule)
+    stage.tick(0.0)
+    stage.clock.now = NOON + 2000 + 2000 + 500 + 31
+    ticked = stage.tick()
+    assert ticked.again_in == 0.0
+    assert stage.stored.last_slot == NOON + 2000
+    assert stage.told("step") == [], "back-filled slots take no steps"
+    stage.command("resume")
+    assert stage.tick().again_in == 0.0
+    assert stage.told("refused") == [], "a resume waits until the newest slot is reached"
+    assert stage.tick().again_in is None
+    assert stage.stored.last_slot == NOON + 4501
+    assert stage.told("refused") == ["refused"]
+    assert stage.percent == 100.0
+    stage.assert_dense("error_rate")
+    stage.close()
+
+
+@pytest.mark.parametrize(("late_by", "steps"), [(9.5, 1), (10.5, 0)])
+def test_a_slot_is_live_up_to_two_intervals_and_at_least_ten_seconds(
+    tmp_path: Path, late_by: float, steps: int
+) -> None:
+    """With an interval of four seconds it is ten; a slot counts as live by its own age, not by how it was asked."""
+    rule = a_rule(interval="4s", ramp="{strategy: progressive, from: 0, to: 100, over: 20m, every: 2m}")
+    assert rule.live_within == 10.0
+    stage = Stage(tmp_path, rule)
+    stage.run(NOON + 100)
+    stage.service.unreachable(NOON + 130, NOON + 150)
+    stage.clock.now = NOON + 120 + 30 + late_by
+    stage.tick()
+    # The newest due slot is younger than an interval here, whatever the gap before it.
+    assert stage.stored.last_slot is not None
+    assert stage.clock.now - rule.delay - stage.stored.last_slot < 4
+    assert len(stage.told("step")) == 1
+    assert re.search("exposure from 0%", stage.why("step"))
+    stage.close()
+
+
+def test_an_outage_of_prometheus_alone_never_rolls_back(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_rule(SILENT, internal(), window=LONG))
+    stage.service.prometheus_stands_still(NOON + 12 * MINUTE, NOON + 32 * MINUTE)
+    stage.service.unreachable(NOON + 14 * MINUTE, NOON + 30 * MINUTE)
+    stage.run(NOON + 60 * MINUTE)
+    assert stage.phase in (Phase.RAMPING, Phase.SOAKING)
+    assert stage.told("breach") == []
+    assert {e.reason for e in stage.evaluations() if e.reason} <= {Reason.NO_DATA, Reason.UNREACHABLE}
+    assert not any(e.silent for e in stage.evaluations())
+    assert stage.percent > 0
+    assert stage.pages("blind") == ["blind"]
+    stage.close()
+
+
+def test_a_prometheus_that_could_not_be_reached_is_not_silence_either_when_it_answers_late(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_rule(SILENT, internal(), window=LONG))
+    stage.service.unreachable(NOON + 12 * MINUTE, NOON + 20 * MINUTE)
+    stage.run(NOON + 30 * MINUTE)
+    assert {e.verdict.value for e in stage.evaluations()} == {"pass"}
+    assert stage.told("breach", "reset") == []
+    stage.close()
+
+
+def test_a_service_that_vanishes_is_rolled_back(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_rule(SILENT, internal(), window=LONG))
+    stage.service.vanishes(NOON + 12 * MINUTE)
+    stage.run(NOON + 25 * MINUTE)
+    assert stage.phase is Phase.ROLLED_BACK
+    assert stage.percent == 0.0
+    assert "silence is failure here" in stage.why("breach")
+    took = stage.rollback["confirmed_at"] - (NOON + 12 * MINUTE)
+    assert took < stage.rule.rollback.within
+    stage.close()
+
+
+def test_a_service_that_vanished_while_prometheus_could_not_be_reached_is_rolled_back_late(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_rule(SILENT, internal(), window=LONG))
+    stage.service.vanishes(NOON + 12 * MINUTE)
+    stage.service.unreachable(NOON + 13 * MINUTE, NOON + 30 * MINUTE)
+    stage.run(NOON + 33 * MINUTE)
+    assert stage.phase is Phase.ROLLED_BACK
+    (fact,) = stage.ledger.breaches(stage.stored.id)
+    assert fact.late
+    stage.close()
