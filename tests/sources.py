@@ -12,7 +12,7 @@ name at the beginning of their queries, as `tests.rollouts` writes them: `error_
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from watchdog.model import Reason, Series
@@ -52,8 +52,8 @@ class Service:
 
     clock: Clock
     rps: float = 50.0
-    values: dict[str, float] = field(default_factory=dict)
-    """What the value objectives answer."""
+    values: dict[str, Callable[[float], float]] = field(default_factory=dict)
+    """What the value objectives answer, as functions of the instant."""
     asked: list[tuple[float, Range]] = field(default_factory=list)
     """Everything that was asked, each with the wall time."""
     _failing: list[tuple[str, Span, float]] = field(default_factory=list)
@@ -79,9 +79,7 @@ class Service:
         """Whoever asks between two wall times gets this reason for whatever was asked."""
         self._troubles.append(_Trouble(name, (start, end), (BEFORE, FOR_EVER), reason))
 
-    def late(
-        self, start: float, end: float, until: float, reason: Reason | None = None, name: str = ALL
-    ) -> None:
+    def late(self, start: float, end: float, until: float, reason: Reason | None = None, name: str = ALL) -> None:
         """The answers for these instants are there only from wall time `until` on; before it: nothing, or a reason."""
         self._troubles.append(_Trouble(name, (BEFORE, until), (start, end), reason))
 
@@ -134,7 +132,7 @@ class Service:
         if seen <= 0:
             return None
         if role is None:
-            return self.values[name]
+            return self.values[name](span[1])
         if role == "total":
             return self.rps * seen
         return sum(self.rps * share * _overlap(span, when) for whose, when, share in self._failing if whose == name)

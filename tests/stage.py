@@ -29,7 +29,9 @@ RAMP = "{strategy: progressive, from: 0, to: 100, over: 20m, every: 10m}"
 
 def a_rule(*objectives: str, **top: str) -> Rollout:
     """Two steps of ten minutes, three slices of ten minutes."""
-    return rollout(*(objectives or (an_event(), internal())), **{"interval": "60s", "ramp": RAMP, "window": SLICES, **top})
+    return rollout(
+        *(objectives or (an_event(), internal())), **{"interval": "60s", "ramp": RAMP, "window": SLICES, **top}
+    )
 
 
 def opened(url: str) -> Ledger:

@@ -19,17 +19,20 @@ from watchdog.replay import Replay
 from watchdog.rolloutfile import DaemonFacts, parse_rollout
 from watchdog.tick import RolloutTick
 
+MINUTE = 60
 HOUR = 3600
 S = 1_764_000_000 // HOUR * HOUR
-E = S + 16 * HOUR
+E = S + 6 * HOUR
+LIVE = 5 * HOUR
 
 RULE = """
 rollout: checkout-1
 service: checkout
 version: "1"
 flag: new-checkout
-ramp: {strategy: progressive, from: 0, to: 100, over: 6h, every: 1h}
-window: {slices: 4, slice: 1h}
+interval: 60s
+ramp: {strategy: progressive, from: 0, to: 100, over: 2h, every: 20m}
+window: {slices: 4, slice: 20m}
 cohorts: {exposed: 'variant="on"', control: 'variant="off"'}
 objectives:
   - name: error_rate
@@ -60,20 +63,20 @@ objectives:
 
 
 def errors(t: int) -> float:
-    """A burst of errors in the fourth hour, else a tenth of what is allowed."""
-    return 0.05 if S + 3 * HOUR + 1000 <= t < S + 3 * HOUR + 2200 else 0.0001
+    """A burst of errors after an hour and a half, else a tenth of what is allowed."""
+    return 0.05 if S + 90 * MINUTE + 40 <= t < S + 110 * MINUTE + 40 else 0.0001
 
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    """Sixteen hours of a shop: an error burst, a lost half hour of scrapes, slow spells, a counter reset."""
-    lost = ((S + 6 * HOUR + 300, S + 6 * HOUR + 1500),)
+    """Six hours of a shop: an error burst, twenty minutes of lost scrapes, slow spells, a counter reset."""
+    lost = ((S + 3 * HOUR + 300, S + 3 * HOUR + 1500),)
     first = S - HOUR
     history = History()
     history.up(first, E, gaps=lost)
     for variant, rps in (("on", 20.0), ("off", 30.0)):
         history.requests(
-            first, E, rps=rps, error_share=errors, variant=variant, gaps=lost, resets=(S + 5 * HOUR + 77,), seed=3
+            first, E, rps=rps, error_share=errors, variant=variant, gaps=lost, resets=(S + 150 * MINUTE + 77,), seed=3
         )
     history.latency(first, E, rps=50.0, slow_share=lambda t: 0.5 if t // 600 % 17 == 3 else 0.01, gaps=lost, seed=5)
     for result, share in (("ok", 0.9999), ("failed", 0.0001)):
@@ -100,11 +103,11 @@ def live(rollout: Rollout, server: PrometheusServer, path: Path, seed: int, *, o
     now = [float(S)]
     tick = RolloutTick(rollout.name, ledger, source, flags, lambda: now[0])
     tick.tick(now[0])
-    end = S + 14 * HOUR
+    end = S + LIVE
     while now[0] < end + rollout.delay + 1:
         now[0] += rollout.interval if now[0] != S else rollout.interval + rollout.delay + 1
-        if outages and chance.random() < 0.01:
-            now[0] += rollout.interval * chance.randrange(1, 200)
+        if outages and chance.random() < 0.03:
+            now[0] += rollout.interval * chance.randrange(1, 60)
         if chance.random() < 0.05:
             ledger.close()
             ledger = open_ledger(url)
@@ -186,7 +189,7 @@ def test_skipping_the_slots_at_which_nothing_can_be_decided_changes_nothing(
     """A replay that asks for a decision at every slot ends with the same figures, to the byte."""
     found = []
     for skips in (True, False):
-        run = Replay(rollout, S, S + 14 * HOUR, keep_going=True, skips_quiet_slots=skips)
+        run = Replay(rollout, S, S + LIVE, keep_going=True, skips_quiet_slots=skips)
         with Prometheus(prometheus.url, judge_skew=False) as source:
             run.run(source)
         found.append(run.figures())

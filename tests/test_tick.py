@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rollouts import COHORTS, NOON, event, internal, split
+from tests.rollouts import COHORTS, NOON, event, split
 from tests.stage import FLAG, HOUR, MINUTE, Stage, a_rule
 from watchdog.errors import LedgerError
 from watchdog.flags.memory import InMemoryFlags

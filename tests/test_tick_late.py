@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rollouts import HOUR, NOON, event, internal
+from tests.rollouts import HOUR, NOON, event, internal, value
 from tests.stage import MINUTE, Stage, a_rule
 from watchdog.model import OnBreach, Phase, Reason
 
@@ -76,7 +76,9 @@ def test_an_old_gap_is_asked_for_once_when_the_source_recovers_and_then_hourly(t
     stage.run(NOON + 30 * MINUTE)
     stage.service.unreachable(NOON + 30 * MINUTE, NOON + 33 * MINUTE)
     stage.run(NOON + 100 * MINUTE)
-    asked = [wall / MINUTE for wall, first, last in slots_asked(stage, NOON, stage.clock.now) if first == 300 < wall - 60]
+    asked = [
+        wall / MINUTE for wall, first, last in slots_asked(stage, NOON, stage.clock.now) if first == 300 < wall - 60
+    ]
     young = [minute for minute in asked if minute < 21]
     assert len(young) == 14, "each minute from 6 to 19"
     old = [round(minute) for minute in asked if minute >= 21]
@@ -150,18 +152,29 @@ def test_a_flag_that_changed_while_nobody_looked_is_unknown_for_that_time_and_ex
 
 
 def test_a_breach_that_settled_data_takes_back_is_marked_and_the_rollback_stays(tmp_path: Path) -> None:
-    """A part of the counts was missing when the detector looked: with it there was no breach."""
-    stage = Stage(tmp_path, a_rule(event("error_rate", "on_breach: page"), internal(), window=LONG))
-    # The detector first sees only the steps from minute 14 on: bad ones. Then the earlier, good ones arrive.
-    stage.service.rps = 2.0
-    stage.service.fails(NOON + 13 * MINUTE, NOON + 26 * MINUTE, share=0.0045)
-    stage.service.late(NOON, NOON + 13 * MINUTE, NOON + 40 * MINUTE, Reason.PARTIAL)
-    stage.run(NOON + 70 * MINUTE)
-    told = stage.told("breach", "reset", "reset_withdrawn")
-    facts = stage.ledger.breaches(stage.stored.id)
-    if facts:
-        assert all(fact.unconfirmed or fact.breach.at for fact in facts)
-    assert told.count("breach") == len(facts)
+    """Three slow minutes looked like three in a row: the fast ones between them came late."""
+    stage = Stage(tmp_path, a_rule(value(), event(), internal(), window=LONG))
+    slow = {NOON + minute * MINUTE for minute in (13, 16, 19)}
+    stage.service.values["latency_p95"] = lambda at: 0.5 if at in slow else 0.1
+    for minute in (14, 15, 17, 18):
+        span = NOON + (minute - 1) * MINUTE, NOON + minute * MINUTE
+        stage.service.late(*span, NOON + 25 * MINUTE, Reason.PARTIAL, name="latency_p95")
+    stage.run(NOON + 24 * MINUTE)
+    assert stage.phase is Phase.ROLLED_BACK
+    assert stage.told("reset", "reset_withdrawn") == ["reset"]
+    stage.run(NOON + 28 * MINUTE)
+    (fact,) = stage.ledger.breaches(stage.stored.id)
+    assert fact.breach.at == NOON + 19 * MINUTE
+    assert fact.unconfirmed
+    assert stage.told("reset", "reset_withdrawn") == ["reset", "reset_withdrawn"]
+    assert stage.phase is Phase.ROLLED_BACK
+    assert stage.percent == 0.0
+    told = stage.told()
+    stage.restart()
+    stage.run(NOON + 33 * MINUTE)
+    assert stage.told("reset", "reset_withdrawn", "breach") == [
+        kind for kind in told if kind in ("reset", "reset_withdrawn", "breach")
+    ]
     stage.close()
 
 

@@ -149,8 +149,13 @@ def test_a_restart_while_the_ledger_is_down_finds_the_rollback_in_the_journal(st
     stage.restart()
     stage.run(stage.clock.now + 10 * MINUTE)
     assert stage.phase is Phase.ROLLED_BACK
-    assert stage.told("breach", "rollback", "rolled_back", "drift", "hold") == ["rollback", "rolled_back", "breach"] or (
-        sorted(stage.told("breach", "rollback", "rolled_back", "drift", "hold")) == ["breach", "rollback", "rolled_back"]
+    assert stage.told("breach", "rollback", "rolled_back", "drift", "hold") == [
+        "rollback",
+        "rolled_back",
+        "breach",
+    ] or (
+        sorted(stage.told("breach", "rollback", "rolled_back", "drift", "hold"))
+        == ["breach", "rollback", "rolled_back"]
     )
     assert stage.pages("rollback", "rolled_back") == ["rollback", "rolled_back"]
     assert "from the emergency journal" in stage.why("rollback")
@@ -198,7 +203,15 @@ def test_an_unreadable_journal_stops_no_tick_that_can_be_recorded(stage: Broken)
 def test_the_journal_is_not_settled_before_every_rollout_in_it_is_recorded(stage: Broken) -> None:
     other = a_rule(rollout="search-1", flag="search")
     stage.ledger.add_rollout(other, file="search.yaml", engine="test", now=NOON)
-    entry = {"rollout": "search-1", "phase": "pending", "at": HALF, "from": HALF, "control": {}, "why": "", "page": None}
+    entry = {
+        "rollout": "search-1",
+        "phase": "pending",
+        "at": HALF,
+        "from": HALF,
+        "control": {},
+        "why": "",
+        "page": None,
+    }
     stage.journal.append(entry)
     stage.run(HALF + 3 * MINUTE)
     assert [found["rollout"] for found in stage.journal.entries()] == ["search-1"]

@@ -53,7 +53,7 @@ class Gather:
         self.source = source
         self.flags = flags
         self.last_reading: ReadingFact | None = None
-        """The newest reading that the ledger has."""
+        """The newest reading that the ledger has, or will have when it is back."""
 
     def gather(self, memory: Recalled, now: float, look: Look, *, complete: bool) -> Batch:
         """Measure and fold everything that is due at `now`, oldest first.

@@ -28,7 +28,8 @@ from watchdog.model import (
 )
 from watchdog.observe import as_step
 from watchdog.rolloutfile import rollout_from_resolved
-from watchdog.watch import Checkpoint, Found, Slot, Track, Watch
+from watchdog.track import Track
+from watchdog.watch import Checkpoint, Found, Slot, Watch
 
 AskedAt = dict[tuple[str, str, int], float]
 """What was not answered and may still be: (grid, objective, instant) -> when it was last asked."""

@@ -209,12 +209,12 @@ class RolloutTick:
         """The ledger took nothing. Lower exposure all the same, raise none, and keep the facts for later."""
         before = memory.control
         if not may_go_on(before, decision, seen.smallest_step):
-            self._unrecorded.keep(self._as_record(memory, facts, undecided(before, decision)))
+            self._keep(self._as_record(memory, facts, undecided(before, decision)))
             self._unrecorded.carried = list(seen.opened)
             _learn(memory, facts)
             why = f"{self.name}: nothing is raised while the ledger fails: {error}"
             return Ticked(why, None, (), before.phase)
-        self._unrecorded.keep(self._as_record(memory, facts, decision))
+        self._keep(self._as_record(memory, facts, decision))
         self._unrecorded.carried = []
         self._accept(memory, facts, decision)
         failed = self._act(memory, seen, decision, recorded=False) if lowers(decision, seen) else None
@@ -225,6 +225,13 @@ class RolloutTick:
 
     def _commit(self, memory: Recalled, record: Record) -> None:
         memory.stored = replace(memory.stored, revision=self.ledger.record(record))
+        self._remember_reading(record)
+
+    def _keep(self, record: Record) -> None:
+        self._unrecorded.keep(record)
+        self._remember_reading(record)
+
+    def _remember_reading(self, record: Record) -> None:
         if record.readings:
             self._gather.last_reading = record.readings[-1]
 
@@ -235,7 +242,7 @@ class RolloutTick:
     def _reading_facts(self, now: float, look: Look) -> list[ReadingFact]:
         """The real reading (in `observe`, too), when it differs from the last one recorded."""
         fact = as_reading(now, look)
-        last = self._unrecorded.last_reading() or self._gather.last_reading
+        last = self._gather.last_reading
         return [] if last is not None and replace(last, at=now) == fact else [fact]
 
     def _accept(self, memory: Recalled, facts: _Facts, decision: Decision) -> None:
@@ -301,7 +308,7 @@ class RolloutTick:
         except LedgerError:
             recorded = False
         if not recorded:
-            self._unrecorded.keep(record)
+            self._keep(record)
         memory.control = decision.control
         for at, kind, exposure in decision.exposures:
             memory.timeline.add(at, kind, exposure)

@@ -14,7 +14,7 @@ from watchdog.control import Control
 from watchdog.decide import Decision, Seen
 from watchdog.errors import LedgerError
 from watchdog.journal import Journal
-from watchdog.ledger import ExposureFact, Ledger, ReadingFact, Record
+from watchdog.ledger import ExposureFact, Ledger, Record
 from watchdog.model import Breach, Notification, Phase, Severity, Transition
 from watchdog.ramp import above
 from watchdog.recall import Recalled
@@ -45,10 +45,6 @@ class Unrecorded:
     def commands_done(self) -> frozenset[int]:
         """Commands that were carried out and wait to be marked so."""
         return frozenset(command for record in self.records for command, _ in record.commands_done)
-
-    def last_reading(self) -> ReadingFact | None:
-        """The newest flag reading among what is kept."""
-        return next((record.readings[-1] for record in reversed(self.records) if record.readings), None)
 
     def catch_up(self, memory: Recalled) -> None:
         """Record what was kept. Raises LedgerError; what the ledger took by then is not recorded again."""

@@ -11,28 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from watchdog import detect
-from watchdog.evaluate import missed, sentence
 from watchdog.model import (
     Breach,
-    Confirm,
     Evaluation,
     Exposure,
     Measurement,
     Objective,
     ObjectiveSlice,
-    Reason,
     Rollout,
-    Sequential,
     Slice,
-    Verdict,
 )
-from watchdog.quantities import format_number
+from watchdog.track import Track, look, seen_by_blind, start_anew, take_step
 from watchdog.window import Looked, Windows, combine, judge
-
-BLIND_STEPS = 5
-BLIND_KNOWN = 3
-KNOWN = (True, "")
-PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN  # looked up once, not for each slot of a replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +48,6 @@ class Found:
     opened: tuple[Breach, ...] = ()
     closed: tuple[Breach, ...] = ()
     closed_slice: Slice | None = None
-
-
-@dataclass(slots=True)
-class Track:
-    """One objective's memory, changed in place (a checkpoint copies it). `since` is where its detector began empty."""
-
-    since: int
-    detector: detect.State = field(default_factory=detect.State)
-    seen: int = 0
-    recent: tuple[tuple[bool, str], ...] = ()
-    """The newest five usable steps as (known, reason): fewer than three known is a blind detector."""
-    open: Breach | None = None
-    not_good: int = 0
-    """The newest slot that failed or was unknown for another reason than low traffic."""
-    unknown_since: int | None = None
-    bad_seen: bool = False
-    measured: int = 0
-    passed: int = 0
-    failed: int = 0
-    blind: bool = False
-    """Too few of the last steps are known for the detector to mean anything."""
-
-    @property
-    def blind_reason(self) -> Reason:
-        """The newest unknown step's reason."""
-        return next((Reason(reason) for known, reason in reversed(self.recent) if not known), Reason.NO_DATA)
 
 
 ExposureOver = Callable[[int, int], Exposure | None]
@@ -128,19 +92,19 @@ class Watch:
         for name, (objective, tuning, length) in self._lanes.items():
             track = tracks[name]
             if name in steps:
-                breach = _step(objective, tuning, length, track, steps[name])
+                breach = take_step(objective, tuning, length, track, steps[name])
                 if breach is not None:
                     opened.append(breach)
             evaluation = evaluations.get(name)
             if evaluation is not None:
                 if track.blind:
-                    evaluation = _seen_by(track, evaluation)
+                    evaluation = seen_by_blind(track, evaluation)
                 judged[name] = evaluation
-                if not _look(track, evaluation) and name not in slot.excused:
+                if not look(track, evaluation) and name not in slot.excused:
                     unmeasured = True
             if track.open is not None and self._over(track, slot.at):
                 closed.append(replace(track.open, closed_at=slot.at))
-                _empty(track, slot.at)
+                start_anew(track, slot.at)
         if unmeasured:
             self._unmeasured.append(slot.at)
         self.unknown = unmeasured
@@ -158,7 +122,7 @@ class Watch:
         """A person resumed: every detector starts empty, open episodes end. Returns those."""
         closed = [replace(t.open, closed_at=at) for t in self.tracks.values() if t.open is not None]
         for track in self.tracks.values():
-            _empty(track, at)
+            start_anew(track, at)
         return tuple(closed)
 
     def open_objectives(self) -> frozenset[str]:
@@ -233,90 +197,6 @@ class Watch:
             self.slices.append(self.windows.add(item))
         for breach, took_back in waiting:
             self.windows.break_at(breach, rolled_back=took_back)
-
-
-def _seen_by(track: Track, evaluation: Evaluation) -> Evaluation:
-    """A blind detector makes its objective's slot unknown: passing slots alone must not ramp."""
-    if not evaluation.measured:
-        return evaluation
-    known = sum(known for known, _ in track.recent)
-    detail = f"the detector is blind: {known} of its last {len(track.recent)} steps are known"
-    return evaluation._replace(verdict=Verdict.UNKNOWN, reason=track.blind_reason, detail=detail)
-
-
-def _step(objective: Objective, tuning: detect.Tuning, length: float, track: Track, step: Measurement) -> Breach | None:
-    """Take one detector step; only steps whose whole range (`length`) lies after the detector's start count."""
-    if step.at - length < track.since:
-        return None
-    reason = step.reason
-    track.seen += 1
-    newest = KNOWN if reason is None else (reason is Reason.LOW_TRAFFIC, reason.value)
-    track.recent = (*track.recent[1 - BLIND_STEPS :], newest)
-    if track.blind or reason is not None:
-        track.blind = track.seen >= BLIND_STEPS and sum(known for known, _ in track.recent) < BLIND_KNOWN
-    if reason is not None or (step.total is not None and step.total <= 0.0):
-        return None  # nobody came: no evidence, for `confirm` neither
-    if step.bad:
-        track.bad_seen = True
-    if track.open is not None:
-        return None
-    failed = isinstance(tuning.detector, Confirm) and missed(objective, step)
-    track.detector, statistic, alarm = detect.fold(tuning, track.detector, detect.step_of(tuning, step, failed=failed))
-    if not alarm:
-        return None
-    track.open = _breach(objective, tuning, step, statistic)
-    track.not_good = max(track.not_good, step.at)
-    return track.open
-
-
-def _look(track: Track, evaluation: Evaluation) -> bool:
-    """Count one slot; whether it was measured."""
-    if evaluation.bad:
-        track.bad_seen = True
-    verdict = evaluation.verdict
-    if verdict is UNKNOWN and evaluation.reason is not Reason.LOW_TRAFFIC:
-        track.not_good = evaluation.at
-        if track.unknown_since is None:
-            track.unknown_since = evaluation.at
-        return False
-    track.unknown_since = None
-    track.measured += 1
-    if verdict is PASS:
-        track.passed += 1
-    elif verdict is FAIL:
-        track.failed += 1
-        track.not_good = evaluation.at
-    return True
-
-
-def _empty(track: Track, at: int) -> None:
-    """The detector starts anew at `at`: an episode ended, or a person resumed."""
-    track.open = None
-    track.since = at
-    track.detector = detect.emptied(track.detector)
-    track.seen = 0
-    track.recent = ()
-    track.blind = False
-
-
-def _breach(objective: Objective, tuning: detect.Tuning, step: Measurement, statistic: float) -> Breach:
-    name = objective.detector.name
-    found = step.detail if step.silent else sentence(objective, step)
-    if isinstance(tuning.detector, Sequential):
-        judged = f"{name} statistic {format_number(statistic)} reached {format_number(tuning.threshold)}"
-    else:
-        judged = f"{statistic:.0f} of the last {tuning.detector.of} known steps failed"
-    return Breach(
-        objective.name,
-        step.at,
-        name,
-        statistic,
-        tuning.threshold,
-        step.bad,
-        step.total,
-        step.value,
-        f"{found}; {judged}",
-    )
 
 
 def _runs(slots: Sequence[int], interval: int) -> tuple[tuple[int, int], ...]:

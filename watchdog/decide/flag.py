@@ -37,7 +37,7 @@ def compare_flag(draft: Draft) -> None:
             draft.exposures.append((draft.at, "confirmed", control.desired))
         if not control.confirmed:
             _confirm(draft, control.desired)
-    elif above(reads, control.desired, seen.smallest_step):
+    elif above(reads, control.desired, seen.smallest_step) and not _lowered_with_cohort(draft, reads):
         _reads_higher(draft, reads)
     elif control.phase is Phase.ROLLING_BACK:
         _confirm(draft, reads)
@@ -48,6 +48,11 @@ def compare_flag(draft: Draft) -> None:
         again = control.phase is Phase.SOAKING and next_step(draft.rollout.ramp, reads) is not None
         draft.tell("drift", why, to=Phase.RAMPING if again else None)
         put_on_hold(draft, "drift", "watchdog", why)
+
+
+def _lowered_with_cohort(draft: Draft, reads: Exposure) -> bool:
+    """Somebody lowered the percentage and let the cohort in: setting that back would raise exposure again."""
+    return draft.control.phase is not Phase.ROLLING_BACK and reads.percent < draft.control.desired.percent
 
 
 def _confirm(draft: Draft, reads: Exposure) -> None:

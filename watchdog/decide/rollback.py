@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from watchdog.decide.draft import Draft
+from watchdog.evaluate import sentence
 from watchdog.model import (
     Breach,
     Exposure,
@@ -83,6 +84,13 @@ def escalate(draft: Draft) -> None:
             draft.page(name, f"{name}:{rollback.decided_at:.0f}", Severity.CRITICAL, summary)
 
 
+def _pooled(draft: Draft) -> str:
+    """The pooled objectives beside an empty cohort: an empty cohort alone shows nothing."""
+    pooled = (o for o in draft.rollout.objectives if o.gates and not o.uses_cohort)
+    said = [sentence(o, draft.seen.verdicts[o.name]) for o in pooled if o.name in draft.seen.verdicts]
+    return f"; of everybody: {'; '.join(said)}" if said else ""
+
+
 def verify(draft: Draft) -> None:
     """See whether it helped that the flag is off."""
     rollback, cause, seen = draft.control.rollback, draft.control.cause, draft.seen
@@ -93,7 +101,7 @@ def verify(draft: Draft) -> None:
     if cause[0] not in seen.open_objectives:
         draft.change(rollback=replace(rollback, recovered_at=seen.now))
         nobody = draft.rollout.objective(cause[0]).uses_cohort and draft.control.desired.none
-        why = f"{cause[0]} recovered after the rollback" + (": nobody is exposed" if nobody else "")
+        why = f"{cause[0]} recovered after the rollback" + (f": nobody is exposed{_pooled(draft)}" if nobody else "")
         draft.tell("recovered", why, objective=cause[0])
         draft.page("recovered", f"recovered:{cause[1]}", Severity.INFO, f"{draft.rollout.name}: {why}")
         return

@@ -69,4 +69,7 @@ def _start_obstacles(draft: Draft) -> list[tuple[str, str]]:
     if not control.adopt and not same(seen.reading.exposure, wanted, seen.smallest_step):
         found = f"flag {rollout.flag} reads {seen.reading.exposure}, the plan starts at {wanted}"
         reasons.append(("flag", f"{found}: set it, or start with --adopt --reason to ramp on from there"))
+    elif seen.reading.exposure.percent > rollout.ramp.to:
+        found = f"flag {rollout.flag} reads {seen.reading.exposure}, the plan ends at {rollout.ramp.to:g}%"
+        reasons.append(("flag", f"{found}: there is nothing to ramp on from there, lower it first"))
     return reasons
