@@ -14,6 +14,12 @@ def rss(pid: int | None = None) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time that a process has taken so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def fast_directory() -> Path:
     """A directory in memory where fsync costs nothing; on a system without one, a directory on the disk."""
     memory = Path("/dev/shm")  # noqa: S108 - a directory of its own is made in there

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench import shop
 from bench.figure import Figure, at_most, printed
-from bench.proc import disk_directory, rss
+from bench.proc import cpu_seconds, disk_directory, rss
 from tests.servers import PrometheusServer
 
 MOST_MEMORY = 90.0
@@ -45,10 +45,10 @@ def figures(*, quick: bool) -> Iterator[Figure]:
         data = shop.history(now - 2 * shop.HOUR, now + AHEAD).build(directory / "tsdb")
         with PrometheusServer(data) as server:
             _write_configuration(directory, server.url)
-            first = _seconds_to_tick(directory)
-            starts = [_seconds_to_tick(directory) for _ in range(3 if quick else STARTS)]
+            first, _ = _seconds_to_tick(directory)
+            starts, spent = zip(*(_seconds_to_tick(directory) for _ in range(3 if quick else STARTS)), strict=True)
             memory = _memory(directory, TICKS // 4 if quick else TICKS)
-    note = f"median of {len(starts)}, load {os.getloadavg()[0]:.1f}"
+    note = f"median of {len(starts)}, {statistics.median(spent):.2f} s of it on the CPU, load {os.getloadavg()[0]:.1f}"
     yield at_most("start to first tick", statistics.median(starts), MOST_SECONDS, " s", note)
     yield printed("start to first tick on a new ledger", f"{first:.2f} s", starts=starts)
     yield at_most("daemon RSS, 1 rollout x 7 objectives", memory / MEGABYTE, MOST_MEMORY, " MB")
@@ -88,11 +88,12 @@ def _ticks(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     raise RuntimeError(f"the daemon ended with {process.wait()} before it had ticked enough")
 
 
-def _seconds_to_tick(directory: Path) -> float:
+def _seconds_to_tick(directory: Path) -> tuple[float, float]:
+    """From the start of the process to its first tick: wall time, and the CPU time in it."""
     began = time.perf_counter()
     with _daemon(directory) as process:
         next(_ticks(process))
-        return time.perf_counter() - began
+        return time.perf_counter() - began, cpu_seconds(process.pid)
 
 
 def _memory(directory: Path, count: int) -> int:

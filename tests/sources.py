@@ -38,7 +38,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class _Trouble:
-    """Asked at a wall time within `asking` about an instant within `data`, an objective answers `reason` (or nothing)."""
+    """Asked at a wall time in `asking` about an instant in `data`, an objective answers `reason` (or nothing)."""
 
     name: str
     asking: Span
@@ -121,9 +121,9 @@ class Service:
     def _trouble(self, name: str, at: int) -> _Trouble | None:
         now = self.clock.now
         for trouble in self._troubles:
-            if trouble.name in (ALL, name) and trouble.asking[0] <= now < trouble.asking[1]:
-                if trouble.data[0] < at <= trouble.data[1]:
-                    return trouble
+            asked = trouble.name in (ALL, name) and trouble.asking[0] <= now < trouble.asking[1]
+            if asked and trouble.data[0] < at <= trouble.data[1]:
+                return trouble
         return None
 
     def _number(self, name: str, role: str | None, span: Span) -> float | None:

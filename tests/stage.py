@@ -1,4 +1,4 @@
-"""One rollout on a stage: its ledger, flag, source, messages and clock, all of it driven by the test, restarts included."""
+"""One rollout on a stage: its ledger, flag, source, messages and clock, driven by the test, restarts included."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def opened(url: str) -> Ledger:
 
 
 class Stage:
-    """Ticks happen a second after each slot is due. `between` wraps ledger, flags and notifier, to break their calls."""
+    """Ticks happen a second after each slot is due; `start_up` takes wrapped ports, for tests that break them."""
 
     def __init__(
         self,
@@ -173,7 +173,8 @@ class Stage:
             rows = connection.exec_driver_sql(
                 "SELECT e.verdict FROM evaluations e JOIN objectives o "
                 "ON o.rollout = e.rollout AND o.objective = e.objective "
-                f"WHERE o.name = '{name}' AND e.at = {at} ORDER BY e.revision"
+                "WHERE o.name = ? AND e.at = ? ORDER BY e.revision",
+                (name, at),
             ).all()
         return [str(row[0]) for row in rows]
 

@@ -22,8 +22,8 @@ from watchdog.tick import RolloutTick
 MINUTE = 60
 HOUR = 3600
 S = 1_764_000_000 // HOUR * HOUR
-E = S + 6 * HOUR
-LIVE = 5 * HOUR
+E = S + 5 * HOUR
+LIVE = 4 * HOUR
 
 RULE = """
 rollout: checkout-1
@@ -69,7 +69,7 @@ def errors(t: int) -> float:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    """Six hours of a shop: an error burst, twenty minutes of lost scrapes, slow spells, a counter reset."""
+    """Five hours of a shop: an error burst, twenty minutes of lost scrapes, slow spells, a counter reset."""
     lost = ((S + 3 * HOUR + 300, S + 3 * HOUR + 1500),)
     first = S - HOUR
     history = History()

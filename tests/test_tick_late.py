@@ -1,4 +1,4 @@
-"""What comes late: answers, breaches, ourselves. And what must never come of it: a rollback because Prometheus was away."""
+"""What comes late: answers, breaches, ourselves. And what must not come of it: a rollback for want of Prometheus."""
 
 from __future__ import annotations
 

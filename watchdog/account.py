@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from watchdog.bound import judge
 from watchdog.control import Control, Timeline
@@ -12,11 +12,12 @@ from watchdog.figures import Tally, figures, window_figures
 from watchdog.ledger import Ledger, StoredRollout
 from watchdog.model import Evaluation, Exposure, Kind, Mode, Phase, Rollback, Rollout
 from watchdog.quantities import rfc3339
-from watchdog.report import BreachFact as ReportedBreach
-from watchdog.report import Evidence
 from watchdog.rolloutfile import rollout_from_resolved
 from watchdog.watch import Watch
 from watchdog.window import Windows
+
+if TYPE_CHECKING:
+    from watchdog.report import Evidence
 
 
 class Account:
@@ -135,6 +136,9 @@ class Account:
 
     def evidence(self, as_of: float, prometheus: Mapping[str, Any] | None = None) -> Evidence:
         """Everything behind the report, as of a wall time."""
+        from watchdog.report import BreachFact as ReportedBreach  # noqa: PLC0415 - heavy, and the daemon starts without it
+        from watchdog.report import Evidence  # noqa: PLC0415
+
         evaluations = self.evaluations()
         control = self.control
         return Evidence(

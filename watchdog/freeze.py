@@ -10,7 +10,6 @@ from pathlib import Path
 from watchdog.account import Account
 from watchdog.errors import LedgerError
 from watchdog.ledger import Ledger
-from watchdog.report import build, render_html, render_json, render_markdown
 
 
 def freeze(ledger: Ledger, name: str, kind: str, directory: Path, now: float, prometheus: str) -> Path:
@@ -18,6 +17,8 @@ def freeze(ledger: Ledger, name: str, kind: str, directory: Path, now: float, pr
 
     `prometheus` is the address that was asked, without credentials.
     """
+    from watchdog.report import build, render_html, render_json, render_markdown  # noqa: PLC0415 - heavy, and the daemon starts without it
+
     stored = ledger.rollout(name)
     if stored is None:
         raise LedgerError(f"there is no rollout {name} in the ledger to report on")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from watchdog.errors import LedgerError
 from watchdog.flags.base import FlagService
-from watchdog.ledger import BreachFact, Ledger, ReadingFact
+from watchdog.ledger import BreachFact, Ledger
 from watchdog.model import Breach, Evaluation, FlagReading, Kind, Measurement, Phase, Reason, Verdict
 from watchdog.observe import Ask, Facts, Source, asks, observe, slots
 from watchdog.ramp import same
@@ -52,8 +52,6 @@ class Gather:
         self.ledger = ledger
         self.source = source
         self.flags = flags
-        self.last_reading: ReadingFact | None = None
-        """The newest reading that the ledger has, or will have when it is back."""
 
     def gather(self, memory: Recalled, now: float, look: Look, *, complete: bool) -> Batch:
         """Measure and fold everything that is due at `now`, oldest first.
@@ -189,7 +187,7 @@ class Gather:
         if simulated(memory.rollout):
             return Evaluation(at, Verdict.PASS, value=0.0)
         if not live:
-            before = self.last_reading
+            before = memory.last_reading
             agree = (
                 reading is not None
                 and before is not None

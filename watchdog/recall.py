@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from watchdog import detect
 from watchdog.control import Control, Timeline
 from watchdog.evaluate import evaluate
-from watchdog.ledger import BreachFact, Ledger, StoredRollout
+from watchdog.ledger import BreachFact, Ledger, ReadingFact, StoredRollout
 from watchdog.model import (
     ASKED_AGAIN,
     Breach,
@@ -47,6 +47,8 @@ class Recalled:
     known_breaches: dict[tuple[str, int], BreachFact] = field(default_factory=dict)
     unanswered: AskedAt = field(default_factory=dict)
     reports: set[str] = field(default_factory=set)
+    last_reading: ReadingFact | None = None
+    """The newest flag reading that the ledger has, or will have when it is back."""
 
 
 def recall(ledger: Ledger, name: str) -> Recalled:
@@ -62,6 +64,7 @@ def recall(ledger: Ledger, name: str) -> Recalled:
     breaches = {(f.breach.objective, f.breach.at): f for f in ledger.breaches(stored.id)}
     reports = _frozen(ledger, stored.id)
     memory = Recalled(stored, rollout, control, timeline, None, breaches, reports=reports)
+    memory.last_reading = ledger.latest_reading(stored.id)
     if control.started_at is not None:
         memory.watch = begin(rollout, control)
         last = stored.last_slot if stored.last_slot is not None else control.started_at

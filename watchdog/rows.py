@@ -17,10 +17,10 @@ def as_record(
     now: float,
     batch: Batch,
     opened: tuple[tuple[Breach, bool], ...],
-    readings: list[ReadingFact],
+    look: Look,
     decision: Decision,
 ) -> Record:
-    """One tick, ready to be recorded; `opened` are the breaches it decided on."""
+    """One tick, ready to be recorded; `opened` are the breaches it decided on, `look` the real flag."""
     control = decision.control
     evaluations = [(name, e) for found in batch.found for name, e in found.evaluations.items()]
     return Record(
@@ -42,15 +42,15 @@ def as_record(
         transitions=decision.transitions,
         breaches=_breaches(memory, now, batch, opened, resumed=decision.resumed),
         exposures=_exposures(decision),
-        readings=readings,
+        readings=_readings(memory, now, look),
         notifications=decision.notifications,
         commands_done=decision.done,
         checkpoint=batch.checkpoint,
     )
 
 
-def as_settled(memory: Recalled, readings: list[ReadingFact], decision: Decision) -> Record:
-    """What the flag read right after it was written, ready to be recorded."""
+def as_settled(memory: Recalled, now: float, look: Look | None, decision: Decision) -> Record:
+    """What the flag read right after it was written (None: it is simulated), ready to be recorded."""
     return Record(
         rollout_id=memory.stored.id,
         revision=memory.stored.revision,
@@ -58,16 +58,19 @@ def as_settled(memory: Recalled, readings: list[ReadingFact], decision: Decision
         control=decision.control.to_dict(),
         transitions=decision.transitions,
         exposures=_exposures(decision),
-        readings=readings,
+        readings=_readings(memory, now, look) if look is not None else (),
         notifications=decision.notifications,
     )
 
 
-def as_reading(now: float, look: Look) -> ReadingFact:
-    """What the flag service answered at wall time `now`."""
+def _readings(memory: Recalled, now: float, look: Look) -> list[ReadingFact]:
+    """What the flag service answered, when it differs from the last answer recorded."""
     if look.reading is None:
-        return ReadingFact(now, error=look.error)
-    return ReadingFact(now, look.reading.exposure, look.reading.version, look.reading.latch)
+        fact = ReadingFact(now, error=look.error)
+    else:
+        fact = ReadingFact(now, look.reading.exposure, look.reading.version, look.reading.latch)
+    last = memory.last_reading
+    return [] if last is not None and replace(last, at=now) == fact else [fact]
 
 
 def _breaches(

@@ -14,12 +14,12 @@ from watchdog.errors import FlagServiceError, LedgerConflict, LedgerError
 from watchdog.flags.base import Change, FlagService
 from watchdog.gather import Batch, Gather, Look
 from watchdog.journal import Journal
-from watchdog.ledger import BreachFact, Ledger, ReadingFact, Record
+from watchdog.ledger import BreachFact, Ledger, Record
 from watchdog.model import Breach, Command, Exposure, FlagReading, Mode, Phase
 from watchdog.observe import Source
 from watchdog.reask import unsettled
 from watchdog.recall import Recalled, begin, recall, simulated
-from watchdog.rows import as_reading, as_record, as_settled
+from watchdog.rows import as_record, as_settled
 from watchdog.unrecorded import Unrecorded, lowers, may_go_on, undecided
 
 AGAIN_SOON = 2.0
@@ -104,7 +104,6 @@ class RolloutTick:
             # What waited in memory was folded from a state that is no more: it is measured and decided again.
             self._unrecorded.forget()
             memory = recall(self.ledger, self.name)
-            self._gather.last_reading = self.ledger.latest_reading(memory.stored.id)
             self._unrecorded.replay(memory)
             self.memory = memory
         return self.memory
@@ -189,7 +188,7 @@ class RolloutTick:
         facts = _Facts(now, batch, look, seen.opened)
         try:
             self._unrecorded.catch_up(memory)
-            self._commit(memory, self._as_record(memory, facts, decision))
+            self._unrecorded.record(memory, self._as_record(memory, facts, decision))
         except LedgerConflict:
             self.memory = None  # somebody else acts for this rollout: start again from what they recorded
             raise
@@ -209,12 +208,12 @@ class RolloutTick:
         """The ledger took nothing. Lower exposure all the same, raise none, and keep the facts for later."""
         before = memory.control
         if not may_go_on(before, decision, seen.smallest_step):
-            self._keep(self._as_record(memory, facts, undecided(before, decision)))
+            self._unrecorded.keep(memory, self._as_record(memory, facts, undecided(before, decision)))
             self._unrecorded.carried = list(seen.opened)
             _learn(memory, facts)
             why = f"{self.name}: nothing is raised while the ledger fails: {error}"
             return Ticked(why, None, (), before.phase)
-        self._keep(self._as_record(memory, facts, decision))
+        self._unrecorded.keep(memory, self._as_record(memory, facts, decision))
         self._unrecorded.carried = []
         self._accept(memory, facts, decision)
         failed = self._act(memory, seen, decision, recorded=False) if lowers(decision, seen) else None
@@ -223,27 +222,8 @@ class RolloutTick:
         why = f"{decision.why} (not recorded: {error}{f'; {failed}' if failed else ''})"
         return Ticked(why, AGAIN_SOON if _taking_back(memory) else None, (), memory.control.phase)
 
-    def _commit(self, memory: Recalled, record: Record) -> None:
-        memory.stored = replace(memory.stored, revision=self.ledger.record(record))
-        self._remember_reading(record)
-
-    def _keep(self, record: Record) -> None:
-        self._unrecorded.keep(record)
-        self._remember_reading(record)
-
-    def _remember_reading(self, record: Record) -> None:
-        if record.readings:
-            self._gather.last_reading = record.readings[-1]
-
     def _as_record(self, memory: Recalled, facts: _Facts, decision: Decision) -> Record:
-        readings = self._reading_facts(facts.now, facts.look)
-        return as_record(memory, facts.now, facts.batch, facts.opened, readings, decision)
-
-    def _reading_facts(self, now: float, look: Look) -> list[ReadingFact]:
-        """The real reading (in `observe`, too), when it differs from the last one recorded."""
-        fact = as_reading(now, look)
-        last = self._gather.last_reading
-        return [] if last is not None and replace(last, at=now) == fact else [fact]
+        return as_record(memory, facts.now, facts.batch, facts.opened, facts.look, decision)
 
     def _accept(self, memory: Recalled, facts: _Facts, decision: Decision) -> None:
         """What was decided is now so."""
@@ -297,18 +277,17 @@ class RolloutTick:
         """Record what the flag reads right after it was written (None: it is simulated, and follows at once)."""
         after = replace(seen, now=now, reading=reading or FlagReading(memory.control.desired), opened=(), commands=())
         decision = settle(memory.rollout, memory.control, after)
-        readings = self._reading_facts(now, Look(reading)) if reading is not None else []
-        record = as_settled(memory, readings, decision)
+        record = as_settled(memory, now, Look(reading) if reading is not None else None, decision)
         try:
             if recorded:
-                self._commit(memory, record)
+                self._unrecorded.record(memory, record)
         except LedgerConflict:
             self.memory = None
             return
         except LedgerError:
             recorded = False
         if not recorded:
-            self._keep(record)
+            self._unrecorded.keep(memory, record)
         memory.control = decision.control
         for at, kind, exposure in decision.exposures:
             memory.timeline.add(at, kind, exposure)

@@ -33,9 +33,15 @@ class Unrecorded:
         self.carried: list[tuple[Breach, bool]] = []
         """Breaches that are recorded or kept as facts, and on which nothing could be decided yet."""
 
-    def keep(self, record: Record) -> None:
+    def record(self, memory: Recalled, record: Record) -> None:
+        """Record this now. Raises LedgerError."""
+        memory.stored = replace(memory.stored, revision=self.ledger.record(record))
+        _remember_reading(memory, record)
+
+    def keep(self, memory: Recalled, record: Record) -> None:
         """Record this later, after all that was kept before."""
         self.records.append(record)
+        _remember_reading(memory, record)
 
     def forget(self) -> None:
         """Drop what is kept: it followed from a state that somebody else has changed, or that is being rebuilt."""
@@ -49,8 +55,7 @@ class Unrecorded:
     def catch_up(self, memory: Recalled) -> None:
         """Record what was kept. Raises LedgerError; what the ledger took by then is not recorded again."""
         while self.records:
-            revision = self.ledger.record(replace(self.records[0], revision=memory.stored.revision))
-            memory.stored = replace(memory.stored, revision=revision)
+            self.record(memory, replace(self.records[0], revision=memory.stored.revision))
             del self.records[0]
 
     def all_recorded(self) -> None:
@@ -112,6 +117,7 @@ class Unrecorded:
         if entry["page"] is not None:
             pages.append(Notification("rollback", str(entry["page"]), Severity.CRITICAL, why, at))
         self.keep(
+            memory,
             Record(
                 rollout_id=memory.stored.id,
                 revision=memory.stored.revision,
@@ -120,10 +126,15 @@ class Unrecorded:
                 transitions=(Transition(at, "rollback", memory.control.phase, control.phase, why),),
                 exposures=(ExposureFact(float(entry["from"]), "desired", control.desired),),
                 notifications=pages,
-            )
+            ),
         )
         memory.control = control
         memory.timeline.add(int(entry["from"]), "desired", control.desired)
+
+
+def _remember_reading(memory: Recalled, record: Record) -> None:
+    if record.readings:
+        memory.last_reading = record.readings[-1]
 
 
 def may_go_on(before: Control, decision: Decision, step: float) -> bool:

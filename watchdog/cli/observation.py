@@ -27,10 +27,8 @@ from watchdog.freeze import replace_file
 from watchdog.model import Phase
 from watchdog.quantities import rfc3339
 from watchdog.redact import split_credentials
-from watchdog.report import build, render_html, render_json, render_markdown
 
 POLL = 1.0
-RENDER = {"html": render_html, "md": render_markdown, "json": render_json}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -161,14 +159,22 @@ def report(
 
     Example: `slo-watchdog report checkout-2.14.0 --format html -o report.html`.
     """
-    if form not in RENDER:
-        say_error(f"report: --format is {form!r}; expected one of {', '.join(RENDER)}")
+    from watchdog.report import (  # noqa: PLC0415 - heavy, and the daemon starts without it
+        build,
+        render_html,
+        render_json,
+        render_markdown,
+    )
+
+    renderers = {"html": render_html, "md": render_markdown, "json": render_json}
+    if form not in renderers:
+        say_error(f"report: --format is {form!r}; expected one of {', '.join(renderers)}")
         raise typer.Exit(2)
     settings = settings_of(ctx, config)
     asked = {"url": split_credentials(settings.prometheus.url)[0]}
     with ledger_of(settings) as ledger:
         account = Account(ledger, known(ledger, rollout))
-        text = RENDER[form](build(account.evidence(time.time(), asked)))
+        text = renderers[form](build(account.evidence(time.time(), asked)))
     if output is None:
         typer.echo(text)
         return

@@ -36,7 +36,7 @@ def strip(report: Json) -> Json:
         rows.setdefault(place // width, [None] * width)[place % width] = _cell(item, report["verdict"]["basis"])
     heads = [_hour(place * length) if daily else str(place + 1) for place in range(width)]
     drawn = [
-        {"label": _label(origin + row * width * length, daily=daily), "cells": cells}
+        {"label": _label(origin + row * width * length, width * length, daily=daily), "cells": cells}
         for row, cells in sorted(rows.items())
     ]
     return {"heads": heads, "rows": drawn[-ROWS:], "left_out": max(0, len(drawn) - ROWS), "daily": daily}
@@ -71,6 +71,9 @@ def _hour(seconds: int) -> str:
     return f"{seconds // 3600:02d}" if seconds % 3600 == 0 else f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}"
 
 
-def _label(at: int, *, daily: bool) -> str:
+def _label(at: int, span: int, *, daily: bool) -> str:
+    """The row's beginning, as short as its span (seconds) allows: it stands in a narrow column."""
     moment = datetime.fromtimestamp(at, UTC)
-    return moment.strftime("%a %d %b") if daily else moment.strftime("%d %b %H:%M:%S")
+    if daily:
+        return moment.strftime("%a %d %b")
+    return moment.strftime("%H:%M:%S") if span < 3600 else moment.strftime("%d %b %H:%M")

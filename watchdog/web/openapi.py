@@ -98,7 +98,7 @@ _READING = ("unknown-rollout", "ledger")
 
 
 def _report() -> Json:
-    content = {mime: {"schema": {"type": "string"}} for mime, _ in FORMATS.values()}
+    content = {mime: {"schema": {"type": "string"}} for mime in FORMATS.values()}
     content["application/json"] = {"schema": {"type": "object"}}
     headers = {
         "X-Report-Kind": {"schema": text("final, interim or now (built from the ledger).", enum=list(REPORT_KINDS))},
