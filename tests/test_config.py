@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from watchdog.config import load_all, load_settings, revealed, rollout_files
+from watchdog.config.settings import Settings
 from watchdog.errors import ConfigError
 from watchdog.rolloutfile import DaemonFacts
-from watchdog.settings import Settings
-from watchdog.standard import rules_directory
+from watchdog.rolloutfile.standard import rules_directory
 
 DATA = Path(__file__).parent / "data"
 MINIMAL = "prometheus: {url: http://127.0.0.1:9090}\n"

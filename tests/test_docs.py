@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from watchdog.model import Reason
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -42,7 +44,5 @@ def test_the_readme_links_every_page_of_the_documentation() -> None:
 
 def test_every_reason_and_phase_is_explained() -> None:
     """The words of the program are in the page that explains them."""
-    from watchdog.model import Reason
-
     page = (ROOT / "docs" / "how-it-works.md").read_text()
     assert [reason.value for reason in Reason if f"`{reason.value}`" not in page] == []

@@ -11,11 +11,11 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from watchdog.config.settings import Settings
 from watchdog.errors import ConfigError
 from watchdog.model import Confirm, Rollout, Sequential
 from watchdog.quantities import format_duration, format_number, format_share
 from watchdog.rolloutfile import DaemonFacts, parse_rollout
-from watchdog.settings import Settings
 
 PAGE = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)

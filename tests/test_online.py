@@ -9,13 +9,13 @@ import pytest
 
 from tests.scripted import Script
 from tests.servers import Asked, History, PrometheusServer, Reply, ScriptedPrometheus, free_port, scripted
+from watchdog.config.settings import Settings
 from watchdog.errors import SourceError
 from watchdog.model import Rollout
 from watchdog.online import Finding, check_online
 from watchdog.online.promql import functions, selectors
 from watchdog.prometheus import Prometheus
 from watchdog.rolloutfile import DaemonFacts, parse_rollout
-from watchdog.settings import Settings
 
 END = 1_794_009_600  # 2026-11-07T00:00:00Z
 START = END - 3600

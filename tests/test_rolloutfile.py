@@ -15,7 +15,7 @@ from watchdog.errors import ConfigError
 from watchdog.model import Cohorts, Comparison, Confirm, Kind, Mode, OnBreach, Rollout, Sequential, Target
 from watchdog.quantities import parse_time
 from watchdog.rolloutfile import DaemonFacts, load_rollout, parse_rollout, rollout_from_resolved
-from watchdog.standard import rules_directory, standard_names
+from watchdog.rolloutfile.standard import rules_directory, standard_names
 
 HEAD = """
 rollout: checkout-2.14.0

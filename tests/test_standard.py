@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from watchdog.model import STANDARD_OBJECTIVES
-from watchdog.standard import needs_labels, rules_directory, standard_names, standard_objective, with_labels
+from watchdog.rolloutfile.standard import needs_labels, rules_directory, standard_names, standard_objective, with_labels
 
 
 def test_the_files_are_the_seven_standard_objectives() -> None:

@@ -11,12 +11,12 @@ import pytest
 
 from tests.servers import History, PrometheusServer, free_port
 from watchdog.config import load_all, load_settings
+from watchdog.config.settings import Settings
 from watchdog.errors import ConfigError, SourceError
 from watchdog.model import Objective, Rollout
 from watchdog.online import check_online
 from watchdog.prometheus import Prometheus
 from watchdog.rolloutfile import DaemonFacts, parse_rollout
-from watchdog.settings import Settings
 from watchdog.starter import Proposal, propose, write_proposal, write_starter
 from watchdog.starter.drafts import bad_status
 

@@ -170,14 +170,10 @@ def test_a_night_without_traffic_completes_the_window_that_much_later(tmp_path: 
 def test_readiness_ends_three_intervals_and_a_deadline_after_the_last_tick(tmp_path: Path, frozen: Any) -> None:
     """The daemon's own clock, without its scheduler: nobody ticks."""
     site = Installation(tmp_path, "http://127.0.0.1:1", tick_deadline="10s")
-    site.rollout(
-        "checkout-1",
-        interval="30s",
-        window="{slices: 2, slice: 1h}",
-        rollback="{within: 15m}",
-        objectives=f"\n{event()}\n",
-    )
-    daemon = Daemon(load_settings(site.config), clock=lambda: time.time(), flags=InMemoryFlags((FLAG,)))
+    ramp, window = "{strategy: percentage, to: 25}", "{slices: 2, slice: 1h}"
+    keys = {"interval": "30s", "window": window, "ramp": ramp, "rollback": "{within: 15m}"}
+    site.rollout("checkout-1", f"\n{event()}\n", **keys)
+    daemon = Daemon(load_settings(site.config), clock=time.time, flags=InMemoryFlags((FLAG,)))
     try:
         daemon.scan(strict=True)
         frozen.tick(100)

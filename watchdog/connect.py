@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from watchdog.config import revealed
+from watchdog.config.settings import PrometheusSettings
 from watchdog.prometheus import Prometheus
-from watchdog.settings import PrometheusSettings
 
 
 def open_prometheus(

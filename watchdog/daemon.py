@@ -19,6 +19,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from watchdog import __version__
 from watchdog.account import state
 from watchdog.config import revealed
+from watchdog.config.settings import Settings
 from watchdog.connect import open_prometheus
 from watchdog.errors import LedgerConflict, LedgerError
 from watchdog.flags import open_service
@@ -35,7 +36,6 @@ from watchdog.prometheus import Prometheus
 from watchdog.recall import Recalled
 from watchdog.rolloutfile import rollout_from_resolved
 from watchdog.schedule import SlotTrigger, offset
-from watchdog.settings import Settings
 from watchdog.tick import RolloutTick
 from watchdog.web import Server, create_app
 

@@ -8,9 +8,9 @@ import structlog
 
 from watchdog import __version__
 from watchdog.config import load_all
+from watchdog.config.settings import Settings
 from watchdog.errors import ConfigError, LedgerError, Problem, Refused
 from watchdog.ledger import Ledger, StoredRollout
-from watchdog.settings import Settings
 
 log = structlog.get_logger()
 
@@ -35,7 +35,8 @@ class Intake:
         for path, loaded in load_all(self.settings):
             if isinstance(loaded, ConfigError):
                 problems.extend(loaded.problems)
-                self.say_once(str(path), str(loaded), "this rollout file is wrong and is left out")
+                if not strict:
+                    self.say_once(str(path), str(loaded), "this rollout file is wrong and is left out")
                 continue
             try:
                 stored = self.ledger.rollout(loaded.name)

@@ -83,7 +83,7 @@ class RolloutTick:
     @property
     def actual(self) -> Exposure | None:
         """The exposure that the flag last read; None while it cannot be read."""
-        reading = self._gather.last_reading
+        reading = self.memory.last_reading if self.memory is not None else None
         return reading.exposure if reading is not None else None
 
     def tick(self, now: float) -> Ticked:

@@ -11,13 +11,13 @@ import typer
 from watchdog.bound import Judgement, judge
 from watchdog.cli.shared import AsJson, Config, print_json, print_table, say_error, settings_of
 from watchdog.config import load_all
+from watchdog.config.settings import Settings
 from watchdog.connect import open_prometheus
 from watchdog.errors import ConfigError
 from watchdog.logs import secrets_in, set_up
 from watchdog.model import Rollout
 from watchdog.prometheus import Prometheus
 from watchdog.quantities import format_duration
-from watchdog.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:

@@ -9,12 +9,12 @@ import typer
 
 from watchdog.cli.shared import AsJson, By, Config, Why, ledger_of, print_json, say_error, settings_of, who
 from watchdog.config import load_all
+from watchdog.config.settings import Settings
 from watchdog.errors import FlagServiceError
 from watchdog.flags import open_service
 from watchdog.flags.base import Change
 from watchdog.flags.flagd_file import FlagdFile
 from watchdog.model import NOBODY, Exposure, FlagReading, Rollout
-from watchdog.settings import Settings
 
 app = typer.Typer(help="The flag service by hand; every change is recorded with its reason.", no_args_is_help=True)
 Flag = Annotated[str, typer.Argument(metavar="FLAG")]

@@ -25,8 +25,8 @@ from watchdog.cli.shared import (
 from watchdog.explain import explain as explained
 from watchdog.freeze import replace_file
 from watchdog.model import Phase
+from watchdog.prometheus.redact import split_credentials
 from watchdog.quantities import rfc3339
-from watchdog.redact import split_credentials
 
 POLL = 1.0
 

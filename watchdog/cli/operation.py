@@ -10,12 +10,12 @@ import typer
 
 from watchdog import __version__
 from watchdog.cli.shared import By, Config, Name, Why, known, ledger_of, settings_of, who
+from watchdog.config.settings import Settings
 from watchdog.errors import FlagServiceError, Refused
 from watchdog.flags import open_service
 from watchdog.ledger import Ledger
 from watchdog.model import Mode, Phase, Rollout
 from watchdog.rolloutfile import load_rollout
-from watchdog.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from watchdog.config import load_settings
+from watchdog.config.settings import Settings
 from watchdog.errors import ConfigError, Problem, Refused
 from watchdog.ledger import Ledger, StoredRollout, open_ledger
 from watchdog.quantities import parse_duration, parse_time
-from watchdog.settings import Settings
 
 DEFAULT_FILE = Path("watchdog.yaml")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from watchdog.config.settings import Settings
 from watchdog.errors import SourceError
 from watchdog.evaluate import evaluate, sentence
 from watchdog.model import Kind, Reason, Rollout, Verdict
 from watchdog.online import labels, scrapes, traffic, units
 from watchdog.online.asked import Asked, Finding, Level, Stored, or_warning
 from watchdog.prometheus import Prometheus
-from watchdog.settings import Settings
 
 _RANK = {"error": 0, "warning": 1, "ok": 2}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from watchdog.answers import show_labels
 from watchdog.online.asked import Asked, Finding, Stored
 from watchdog.online.promql import Matcher, Selector, functions
+from watchdog.prometheus.answers import show_labels
 from watchdog.quantities import format_number
 
 PLACES = ("job", "instance", "namespace", "cluster", "service")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from watchdog.errors import ConfigError, Problem
+from watchdog.prometheus.redact import split_credentials
 from watchdog.quantities import format_duration
-from watchdog.redact import split_credentials
 from watchdog.starter.propose import Proposal
 from watchdog.starter.render import scalar, slug, template
 

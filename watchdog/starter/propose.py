@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from watchdog.bound import judge
-from watchdog.detectorfile import Surroundings
+from watchdog.config.settings import Settings
 from watchdog.errors import ConfigError, Problem, SourceError
 from watchdog.evaluate import evaluate, sentence
 from watchdog.model import Kind, Reason, Rollout, Verdict
@@ -16,7 +16,7 @@ from watchdog.online.asked import Asked
 from watchdog.prometheus import Prometheus
 from watchdog.quantities import format_duration, format_number
 from watchdog.rolloutfile import parse_rollout
-from watchdog.settings import Settings
+from watchdog.rolloutfile.detectors import Surroundings
 from watchdog.starter.drafts import (
     Draft,
     SeriesOf,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from watchdog.quantities import format_duration, rfc3339
-from watchdog.standard import standard_objective
+from watchdog.rolloutfile.standard import standard_objective
 from watchdog.starter.drafts import Draft
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from watchdog.fields import Section, grid, whole
 from watchdog.model import Confirm, Detector, Sequential
 from watchdog.quantities import format_duration, parse_number, promql_duration, shown
+from watchdog.rolloutfile.fields import Section, grid, whole
 
 _OF = re.compile(r"(\d{1,3}) +of +(\d{1,3})")
 

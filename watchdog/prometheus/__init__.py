@@ -21,12 +21,12 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from prometheus_api_client.prometheus_connect import PrometheusConnect
 from urllib3.util.retry import Retry
 
-from watchdog.answers import incomplete, read
 from watchdog.errors import SourceError
-from watchdog.fanout import Call, Fanout, Outcome, Piece, Progress, cut
 from watchdog.model import Reason, Series
-from watchdog.redact import Redactor, split_credentials
-from watchdog.transport import NoAnswer, Skew, Wire, make_session
+from watchdog.prometheus.answers import incomplete, read
+from watchdog.prometheus.fanout import Call, Fanout, Outcome, Piece, Progress, cut
+from watchdog.prometheus.redact import Redactor, split_credentials
+from watchdog.prometheus.transport import NoAnswer, Skew, Wire, make_session
 
 MOST_POINTS = 10_000
 """Points of one range query; Prometheus refuses above 11,000."""

@@ -12,10 +12,10 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from watchdog.fields import word
+from watchdog.config.values import Address, Duration, File, Files, Headers, Ledger, Listen, Secret, Text, Url, Words
 from watchdog.quantities import parse_duration
 from watchdog.rolloutfile import DaemonFacts
-from watchdog.settingvalues import Address, Duration, File, Files, Headers, Ledger, Listen, Secret, Text, Url, Words
+from watchdog.rolloutfile.fields import word
 
 PROPAGATION = {"flagd-file": 1.0, "memory": 0.0}
 """Worst case from a write to the reader, by flag service: flagd's file watcher polls once a second."""

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from watchdog.bound import WAIVERS, judge
-from watchdog.detectorfile import Surroundings
 from watchdog.errors import ConfigError, Problem
-from watchdog.fields import (
+from watchdog.model import Cohorts, Mode, OnBreach, RollbackRule, Rollout, WindowRule
+from watchdog.quantities import format_duration, parse_duration, parse_percent, parse_share, parse_time, shown
+from watchdog.rolloutfile.detectors import Surroundings
+from watchdog.rolloutfile.fields import (
     Findings,
     Section,
     flag,
@@ -22,12 +24,10 @@ from watchdog.fields import (
     unknown,
     whole,
 )
-from watchdog.model import Cohorts, Mode, OnBreach, RollbackRule, Rollout, WindowRule
-from watchdog.objectivefile import read_objectives
-from watchdog.quantities import format_duration, parse_duration, parse_percent, parse_share, parse_time, shown
-from watchdog.rampfile import read_ramp
-from watchdog.resolved import freeze, thaw
-from watchdog.yamltext import load_mapping, read_text
+from watchdog.rolloutfile.objectives import read_objectives
+from watchdog.rolloutfile.ramps import read_ramp
+from watchdog.rolloutfile.resolved import freeze, thaw
+from watchdog.rolloutfile.yamltext import load_mapping, read_text
 
 NAME = named(
     r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}",

@@ -24,7 +24,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from watchdog.model import Reason
-from watchdog.redact import SHOWN, Redactor, causes, said, without_query
+from watchdog.prometheus.redact import SHOWN, Redactor, causes, said, without_query
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of one answer, unpacked. The largest chunk that is asked for (10,000 points) is under 1 MB."""
@@ -204,15 +204,16 @@ class Wire(HTTPAdapter):
 
     def _body(self, response: requests.Response) -> bytes:
         pieces: list[bytes] = []
-        size = 0
+        size, whole = 0, False
         try:
             while piece := response.raw.read1(_PIECE, decode_content=True):
                 pieces.append(piece)
                 size += len(piece)
                 self._within(size)
-        except BaseException:
-            response.close()
-            raise
+            whole = True
+        finally:
+            if not whole:
+                response.close()
         response.raw.release_conn()
         return b"".join(pieces)
 

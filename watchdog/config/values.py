@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 
-from watchdog.fields import listing, mapping, positive_duration, text
 from watchdog.quantities import shown
+from watchdog.rolloutfile.fields import listing, mapping, positive_duration, text
 
 
 class Address(NamedTuple):

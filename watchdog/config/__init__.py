@@ -16,12 +16,12 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
+from watchdog.config.settings import Settings
 from watchdog.errors import ConfigError, Problem
-from watchdog.fields import unknown
 from watchdog.model import Rollout
 from watchdog.rolloutfile import parse_rollout
-from watchdog.settings import Settings
-from watchdog.yamltext import load_mapping, read_text
+from watchdog.rolloutfile.fields import unknown
+from watchdog.rolloutfile.yamltext import load_mapping, read_text
 
 PREFIX = "WATCHDOG_"
 NOT_OURS = re.compile(r"WATCHDOG_(CONFIG|USEC|PID|SERVICE_(HOST|PORT\w*)|PORT(_\w+)?)")

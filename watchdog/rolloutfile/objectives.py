@@ -6,8 +6,17 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from watchdog.detectorfile import Surroundings, read_confirm, read_detector
-from watchdog.fields import (
+from watchdog.model import (
+    INTERNAL_OBJECTIVES,
+    Comparison,
+    Kind,
+    Objective,
+    OnBreach,
+    Target,
+)
+from watchdog.quantities import exact_share, parse_limit, shown
+from watchdog.rolloutfile.detectors import Surroundings, read_confirm, read_detector
+from watchdog.rolloutfile.fields import (
     Parse,
     Section,
     flag,
@@ -20,16 +29,7 @@ from watchdog.fields import (
     unknown,
     word,
 )
-from watchdog.model import (
-    INTERNAL_OBJECTIVES,
-    Comparison,
-    Kind,
-    Objective,
-    OnBreach,
-    Target,
-)
-from watchdog.quantities import exact_share, parse_limit, shown
-from watchdog.standard import LABEL, needs_labels, standard_names, standard_objective, with_labels
+from watchdog.rolloutfile.standard import LABEL, needs_labels, standard_names, standard_objective, with_labels
 
 MEASURES = ("bad", "total", "value", "internal")
 COMPARISONS = tuple(comparison.value for comparison in Comparison)

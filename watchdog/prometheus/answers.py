@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from watchdog.model import Reason, Series
-from watchdog.transport import NoAnswer
+from watchdog.prometheus.transport import NoAnswer
 
 ANNOTATIONS = ("PromQL warning", "PromQL info")
 """Remarks of the query engine start like this; the data they speak of is complete."""

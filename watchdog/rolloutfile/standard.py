@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from watchdog.yamltext import load_mapping, read_text
+from watchdog.rolloutfile.yamltext import load_mapping, read_text
 
-_HERE = Path(__file__).resolve().parent
+_HERE = Path(__file__).resolve().parent.parent
 LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 

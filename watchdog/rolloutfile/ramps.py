@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from watchdog.fields import Section, listing, positive_duration, text, unknown
 from watchdog.model import Exposure, PlanStep, Ramp
 from watchdog.quantities import format_duration, format_number, parse_percent, shown
+from watchdog.rolloutfile.fields import Section, listing, positive_duration, text, unknown
 
 STRATEGIES = ("all_at_once", "percentage", "progressive", "canary", "steps")
 MOST_STEPS = 10_000
