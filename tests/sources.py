@@ -44,6 +44,7 @@ class _Trouble:
     asking: Span
     data: Span
     reason: Reason | None
+    over: float | None = None
 
 
 @dataclass
@@ -79,9 +80,20 @@ class Service:
         """Whoever asks between two wall times gets this reason for whatever was asked."""
         self._troubles.append(_Trouble(name, (start, end), (BEFORE, FOR_EVER), reason))
 
-    def late(self, start: float, end: float, until: float, reason: Reason | None = None, name: str = ALL) -> None:
-        """The answers for these instants are there only from wall time `until` on; before it: nothing, or a reason."""
-        self._troubles.append(_Trouble(name, (BEFORE, until), (start, end), reason))
+    def late(
+        self,
+        start: float,
+        end: float,
+        until: float,
+        reason: Reason | None = None,
+        name: str = ALL,
+        over: float | None = None,
+    ) -> None:
+        """The answers for these instants are there only from wall time `until` on; before it: nothing, or a reason.
+
+        `over` names the one `$range` in seconds that this is so for.
+        """
+        self._troubles.append(_Trouble(name, (BEFORE, until), (start, end), reason, over))
 
     def instants(self, expressions: Sequence[str], at: int, deadline: float | None = None) -> list[Series]:
         return [self._series(Range(expression, at, at, 1)) for expression in expressions]
@@ -102,8 +114,9 @@ class Service:
         values: dict[int, float] = {}
         problems: dict[int, tuple[Reason, str]] = {}
         name = ALL if present or parts is None else parts[1]
+        seconds = _seconds(parts) if parts is not None else 0.0
         for at in request.instants:
-            trouble = self._trouble(name, at)
+            trouble = self._trouble(name, at, seconds)
             if trouble is not None:
                 if trouble.reason is not None:
                     problems[at] = (trouble.reason, "made up")
@@ -112,16 +125,16 @@ class Service:
                 found: float | None = 1.0 if self._ingested((at - float(present[1]), at)) > 0 else None
             else:
                 assert parts is not None, request.expression
-                seconds = float(parts[3]) / (1000.0 if parts[4] == "ms" else 1.0)
                 found = self._number(name, parts[2], (at - seconds, at))
             if found is not None:
                 values[at] = found
         return Series(values, problems)
 
-    def _trouble(self, name: str, at: int) -> _Trouble | None:
+    def _trouble(self, name: str, at: int, seconds: float) -> _Trouble | None:
         now = self.clock.now
         for trouble in self._troubles:
             asked = trouble.name in (ALL, name) and trouble.asking[0] <= now < trouble.asking[1]
+            asked = asked and trouble.over in (None, seconds)
             if asked and trouble.data[0] < at <= trouble.data[1]:
                 return trouble
         return None
@@ -139,6 +152,10 @@ class Service:
 
     def _ingested(self, span: Span) -> float:
         return span[1] - span[0] - sum(_overlap(span, lost) for lost in self._lost)
+
+
+def _seconds(parts: re.Match[str]) -> float:
+    return float(parts[3]) / (1000.0 if parts[4] == "ms" else 1.0)
 
 
 def _overlap(one: Span, other: Span) -> float:

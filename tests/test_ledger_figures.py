@@ -81,7 +81,7 @@ def test_every_answer_comes_back_bit_for_bit(
 
 def test_what_is_not_a_number_is_kept_as_none(ledger: Ledger) -> None:
     stored = added(ledger)
-    odd = dataclasses.replace(unknown(NOON, Reason.NOT_A_NUMBER), value=float("nan"))
+    odd = unknown(NOON, Reason.NOT_A_NUMBER)._replace(value=float("nan"))
     ledger.record(Record(stored.id, 0, evaluations=[("error_rate", odd)]))
     assert ledger.last_evaluations(stored.id)["error_rate"].value is None
 

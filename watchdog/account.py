@@ -58,6 +58,7 @@ class Account:
                 "actual": actual,
                 "cohort": control.desired.cohort,
                 "confirmed": control.confirmed,
+                "error": reading.error if reading is not None and reading.exposure is None else None,
             },
             "window": self.window(),
             "objectives": [self._objective(o.name, last.get(o.name)) for o in self.rollout.objectives],

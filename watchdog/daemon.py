@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
@@ -61,6 +62,7 @@ class _Job:
     ticked_at: float
     """When a tick last went well; at first, when the job was made."""
     errors: int = 0
+    flag_error: str = ""
     busy: bool = False
 
 
@@ -118,8 +120,8 @@ class Daemon:
         add(self.scan, "interval", seconds=RESCAN, id="files", next_run_time=now + timedelta(seconds=RESCAN))
         self.web.start()
         self._scheduler.start()
-        host = self.settings.http.listen.host
-        log.info("started", version=__version__, http=f"{host}:{self.web.port}", rollouts=sorted(self._jobs))
+        http = f"{self.settings.http.listen.host}:{self.web.port}"
+        log.info("started", version=__version__, http=http, rollouts=sorted(self._jobs))
 
     def stop(self) -> None:
         """Stop in reverse order, each part bounded, each said by name."""
@@ -250,6 +252,10 @@ class Daemon:
         tick = job.tick
         status = state(memory.rollout, memory.control, memory.watch, tick.actual)
         slot = memory.watch.at if memory.watch is not None else None
+        error = memory.last_reading.error if memory.last_reading is not None else ""
+        if error != job.flag_error:
+            log.warning("flag", rollout=name, why=error or "the flag can be read again")
+            job.flag_error = error
         self.metrics.on_tick(name, status, tick.evaluated, tick.backfilled, slot, list(memory.known_breaches))
         try:
             self.metrics.set_unsent(self.ledger.unsent_count(), self.ledger.oldest_unsent_age(self.clock()))
@@ -262,17 +268,14 @@ class Daemon:
             job = self._jobs.pop(name, None)
         if job is not None:
             job.source.close()
-        try:
+        with suppress(JobLookupError):
             self._scheduler.remove_job(name)
-        except JobLookupError:
-            log.debug("already gone", job=name)
 
     def wake(self, name: str) -> None:
         """Tick this rollout now: somebody gave a command."""
         job = self._jobs.get(name)
         if job is None:
-            stored = self.ledger.rollout(name)
-            if stored is not None:
+            if (stored := self.ledger.rollout(name)) is not None:
                 self._schedule(stored, once=True)
         elif not job.busy:  # else the next look finds the command again
             self._wake_at(name, 0.0)
@@ -280,12 +283,10 @@ class Daemon:
     def _wake_at(self, name: str, seconds: float) -> None:
         """Bring the next tick forward, never back; a running tick gets the moment that it needs to end."""
         at = datetime.now(UTC) + timedelta(seconds=max(seconds, _MOMENT))
-        try:
+        with suppress(JobLookupError):
             job = self._scheduler.get_job(name)
             if job is not None and job.next_run_time > at:
                 job.modify(next_run_time=at)
-        except JobLookupError:
-            log.debug("no job to wake", job=name)
 
     def _look(self) -> None:
         """Commands given through the ledger, and rollouts added by another process."""
@@ -298,8 +299,7 @@ class Daemon:
             self.intake.say_once("commands", str(error), "operator commands cannot be read")
 
     def _send(self) -> None:
-        said = self.sender.send_due(self.clock())
-        if said:
+        if said := self.sender.send_due(self.clock()):
             log.debug("sent", messages=said)
 
     def _job_event(self, event: JobExecutionEvent) -> None:

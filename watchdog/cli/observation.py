@@ -89,6 +89,8 @@ def _print_one(item: dict[str, Any]) -> None:
     actual = item["exposure"]["actual"]
     reads = "not read yet" if actual is None else f"reads {actual:g}%"
     typer.echo(f"exposure: desired {item['exposure']['desired']:g}%, flag {item['flag']} {reads}")
+    if item["exposure"]["error"]:
+        typer.echo(f"flag: {item['exposure']['error']}")
     window = item["window"]
     line = f"window: {_progress(item)} of {window['required']} slices, longest {window['longest']}"
     typer.echo(f"{line}, {len(window['resets'])} resets, {window['idle']} idle, {window['unknown_s']} s unknown")

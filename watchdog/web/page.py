@@ -65,7 +65,7 @@ def _card(status: dict[str, Any]) -> dict[str, Any]:
         "passed": passed,
         "share": min(100, round(100 * passed / window["required"])),
         "desired": f"{format_number(exposure['desired'])} %" + (" and the cohort" if exposure["cohort"] else ""),
-        "reads": "not read yet" if actual is None else f"{format_number(actual)} %",
+        "reads": exposure["error"] or "not read yet" if actual is None else f"{format_number(actual)} %",
         "waiting": waiting,
         "objectives": [{**one, "sign": _SIGNS[one["verdict"]]} for one in status["objectives"]],
     }

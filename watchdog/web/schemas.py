@@ -111,6 +111,7 @@ SCHEMAS: dict[str, Schema] = {
             "actual": maybe(number("Percent that the flag last read.", minimum=0, maximum=100)),
             "cohort": {"type": "boolean", "description": "Whether the canary cohort is asked for besides."},
             "confirmed": {"type": "boolean", "description": "Whether the flag has read what is asked for."},
+            "error": maybe(text("Why the flag cannot be read now; null while it can.")),
         },
     ),
     "Window": thing(
