@@ -30,10 +30,11 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     rollout, end = shop.rollout(), shop.START + days * shop.DAY
     with shop.prometheus(days * shop.DAY) as server:
         wanted = _pieces(rollout, end)
-        replays, bare, threaded = [], [], []
+        replays, bare, uncompressed, threaded = [], [], [], []
         evaluated = 0
         for _ in range(RUNS):
             bare.append(_timed(lambda: _sequentially(server.url, wanted)))
+            uncompressed.append(_timed(lambda: _sequentially(server.url, wanted, "identity")))
             threaded.append(_timed(lambda: _in_parallel(server.url, wanted)))
             run = Replay(rollout, shop.START, end, keep_going=True)
             with Prometheus(server.url, judge_skew=False) as source:
@@ -44,6 +45,9 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     note = f"{evaluated:,} evaluations, {len(wanted)} range queries; load {os.getloadavg()[0]:.1f}"
     yield at_most(name, seconds, MOST_SECONDS * days / 7, " s", note)
     yield at_most(f"{name} / bare range queries + JSON", seconds / raw, MOST_RATIO, "", f"bare {raw:.2f} s")
+    like = statistics.median(uncompressed)
+    text = f"{like:.2f} s: {seconds / like:.3g}"
+    yield printed(f"{name} / the same, answers not compressed either", text, runs=uncompressed)
     yield printed("the bare range queries, four at a time", f"{statistics.median(threaded):.2f} s", runs=threaded)
 
 
@@ -72,8 +76,10 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _sequentially(url: str, wanted: list[Piece]) -> None:
+def _sequentially(url: str, wanted: list[Piece], encoding: str | None = None) -> None:
     with requests.Session() as session:
+        if encoding is not None:
+            session.headers["Accept-Encoding"] = encoding
         for piece in wanted:
             _ask(session, url, piece)
 

@@ -14,9 +14,9 @@ from watchdog.cli import app
 PAGE = Path(__file__).parent.parent / "docs" / "commands.md"
 HEAD = """# Commands
 
-`slo-watchdog` and `python -m watchdog` are the same program. `--config FILE` names the daemon's `watchdog.yaml`, before or
-after the command; without it `WATCHDOG_CONFIG`, then `./watchdog.yaml`. Errors are one sentence each on standard error.
-Commands that change something record who (`--by`, default: the system user) and why.
+`slo-watchdog` and `python -m watchdog` are the same program. `--config FILE` names the daemon's `watchdog.yaml`, before
+or after the command; without it `WATCHDOG_CONFIG`, then `./watchdog.yaml`. Errors are one sentence each on standard
+error. Commands that change something record who (`--by`, default: the system user) and why.
 
 This page is written by `python scripts/commands_page.py`.
 """

@@ -71,7 +71,8 @@ class Scene:
         self._expose(START + 0.4, 0.0)
         for slot in range(1, int(self.hours * 3600 / SLOT) + 1):
             self._slot(START + slot * SLOT)
-            over = self.rolled_back is not None and START + slot * SLOT > self.rolled_back.detected_at + 2400
+            took_back: Rollback | None = self.rolled_back
+            over = took_back is not None and START + slot * SLOT > took_back.detected_at + 2400
             if over or self.completed["final"]:
                 break
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_killed_in_mid_ramp_it_goes_on_where_the_ledger_says(site: Installation)
     assert site.serves == 100
     steps = [(at, percent) for at, kind, percent in percents(site) if kind == "desired"]
     assert [percent for _, percent in steps] == PLAN, "no step twice, none left out"
-    apart = [after - before for (before, _), (after, _) in zip(steps, steps[1:], strict=False)]
+    apart = [after - before for (before, _), (after, _) in pairwise(steps)]
     assert min(apart) >= 1, "never closer than `every`"
     ledger = site.ledger()
     stored = ledger.rollout(NAME)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from queue import SimpleQueue
 
 import structlog
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
@@ -44,10 +43,11 @@ POLL = 1.0
 """Seconds between looks for operator commands and unsent messages."""
 RESCAN = 30.0
 """Seconds between looks for new rollout files."""
-MOST_WORKERS = 16
 ERRORS_TO_HOLD = 3
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+AMENDED_FOR = 2 * 86400
+"""How far back from its end a signed-off rollout is looked through for unanswered slots after a restart."""
 STOP_WITHIN = 15.0
-_MOMENT = 0.05
 log = structlog.get_logger()
 
 
@@ -55,7 +55,6 @@ log = structlog.get_logger()
 class _Job:
     """One rollout's place in the schedule."""
 
-    stored: StoredRollout
     interval: int
     tick: RolloutTick
     source: Prometheus
@@ -90,7 +89,7 @@ class Daemon:
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(MOST_WORKERS)},
+            executors={"default": ThreadPoolExecutor(16)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
         )
@@ -175,15 +174,16 @@ class Daemon:
             rollout = rollout_from_resolved(stored.resolved, stored.text)
             source = open_prometheus(self.settings.prometheus, tell=self.metrics.on_query)
             tick = RolloutTick(stored.name, self.ledger, source, self.flags, self.clock, self.journal)
-            self._jobs[stored.name] = _Job(stored, rollout.interval, tick, source, self.clock())
+            self._jobs[stored.name] = _Job(rollout.interval, tick, source, self.clock())
             trigger = SlotTrigger(rollout.interval, rollout.delay + offset(stored.name, rollout.interval))
             add = self._scheduler.add_job
             add(self._run, trigger, args=[stored.name], id=stored.name, next_run_time=datetime.now(UTC))
 
     def _ended(self, stored: StoredRollout) -> bool:
-        """Whether nothing is left to do; a sign-off whose report was not written is not over."""
+        """Whether nothing is left to do: the report is written, and no answer that could amend it is waited for."""
         if stored.phase is Phase.SIGNED_OFF:
-            return any(report.kind == "final" for report in self.ledger.reports(stored.id))
+            written = any(report.kind == "final" for report in self.ledger.reports(stored.id))
+            return written and not self.ledger.unknown_slots(stored.id, (stored.last_slot or 0) - AMENDED_FOR)
         return stored.phase is Phase.STOPPED
 
     # --- jobs -----------------------------------------------------------------------------------------------------
@@ -240,8 +240,7 @@ class Daemon:
                     memory.reports.discard(kind)
         if memory is not None:
             self._count(job, name, memory)
-            ended = memory.control.phase in (Phase.SIGNED_OFF, Phase.STOPPED)
-            if ended and memory.reports.issuperset(reports):
+            if job.tick.over and memory.reports.issuperset(reports):
                 self._retire(name)
                 return
         if again_in is not None:
@@ -249,14 +248,13 @@ class Daemon:
 
     def _count(self, job: _Job, name: str, memory: Recalled) -> None:
         """Tell the metrics of the tick from what it has in memory; only the outbox is read for it."""
-        tick = job.tick
-        status = state(memory.rollout, memory.control, memory.watch, tick.actual)
+        status = state(memory.rollout, memory.control, memory.watch, job.tick.actual)
         slot = memory.watch.at if memory.watch is not None else None
-        error = memory.last_reading.error if memory.last_reading is not None else ""
-        if error != job.flag_error:
-            log.warning("flag", rollout=name, why=error or "the flag can be read again")
-            job.flag_error = error
-        self.metrics.on_tick(name, status, tick.evaluated, tick.backfilled, slot, list(memory.known_breaches))
+        unread = memory.last_reading.error if memory.last_reading is not None else ""
+        if unread != job.flag_error:
+            log.warning("flag", rollout=name, why=unread or "the flag can be read again")
+            job.flag_error = unread
+        self.metrics.on_tick(name, status, job.tick.evaluated, job.tick.backfilled, slot, list(memory.known_breaches))
         try:
             self.metrics.set_unsent(self.ledger.unsent_count(), self.ledger.oldest_unsent_age(self.clock()))
         except LedgerError as error:
@@ -282,7 +280,7 @@ class Daemon:
 
     def _wake_at(self, name: str, seconds: float) -> None:
         """Bring the next tick forward, never back; a running tick gets the moment that it needs to end."""
-        at = datetime.now(UTC) + timedelta(seconds=max(seconds, _MOMENT))
+        at = datetime.now(UTC) + timedelta(seconds=max(seconds, 0.05))
         with suppress(JobLookupError):
             job = self._scheduler.get_job(name)
             if job is not None and job.next_run_time > at:
@@ -309,13 +307,12 @@ class Daemon:
 
 def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises ConfigError or LedgerError when it cannot start."""
+    # Blocked here, and so in every thread, they wait for `sigwait`. A handler would need the main thread to wake up,
+    # which it does not from a lock when the system gives the signal to another thread.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     daemon = Daemon(settings)
-    # Not an Event: a second signal in the middle of `set` would wait for a lock that its own thread holds.
-    stop_asked: SimpleQueue[int] = SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda asked, _: stop_asked.put(asked))
     try:
         daemon.start()
-        stop_asked.get()
+        signal.sigwait(STOP_SIGNALS)
     finally:
         daemon.stop()

@@ -52,7 +52,8 @@ def said(error: BaseException) -> str:
     """An error's own words, fit for the middle of a sentence."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     text = text or type(error).__name__
-    return text[:1].lower() + text[1:].rstrip(".")
+    head = text[:1].lower() if text[1:2].islower() else text[:1]  # names such as SSL keep their letters
+    return head + text[1:].rstrip(".")
 
 
 def without_query(address: str) -> str:

@@ -284,12 +284,15 @@ def make_session(wire: Wire, url: str, headers: Mapping[str, str], auth: tuple[s
     """A session that speaks only through `wire`.
 
     Of the environment it takes the proxy settings and nothing else: a stray netrc would replace the configured
-    credentials. A loopback address never goes through a proxy.
+    credentials. A loopback address never goes through a proxy, and its answers are not compressed: that would only
+    cost both sides time.
     """
     session = requests.Session()
     session.trust_env = False
     host = urlsplit(url).hostname or ""
-    if host != "localhost" and not host.startswith("127.") and host != "::1":
+    if host == "localhost" or host.startswith("127.") or host == "::1":
+        session.headers["Accept-Encoding"] = "identity"
+    else:
         session.proxies.update(requests.utils.get_environ_proxies(url))
     session.headers.update(headers)
     session.auth = auth
