@@ -124,7 +124,9 @@ def test_while_somebody_locks_the_ledger_nothing_is_raised_and_a_breach_still_ta
     wait_for(lambda: site.serves == 0 or None, 30, lambda: f"the flag serves {site.serves:g} %")
     assert high < 100
     journal = site.directory / "watchdog.db.journal"
-    assert NAME in journal.read_text(), "what was done is in the emergency journal"
+    written = wait_for(lambda: journal.exists() or None, 10, lambda: "no emergency journal")
+    assert written
+    assert NAME in journal.read_text(), "what was done"
     lock.execute("ROLLBACK")
     lock.close()
     status = site.until(NAME, lambda status: status["phase"] == "rolled_back", within=20)

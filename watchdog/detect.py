@@ -14,6 +14,8 @@ from watchdog.model import Confirm, Detector, Measurement, Objective, Rollout, S
 
 BETS = (0.02, 0.05, 0.1, 0.2, 0.5, 0.9)
 """Stakes, as fractions of the largest that keeps every factor positive (1 / p)."""
+new = tuple.__new__
+"""Makes a named tuple of all its fields in half the time of its constructor; used in the innermost loops only."""
 STEP_AGE = 10
 """`confirm` forgets a step that is older than this many steps."""
 NEVER = 10_000
@@ -100,7 +102,8 @@ def _sequential(tuning: Tuning, state: State, step: Step) -> Outcome:
     a, b, c = (a + w) * (1.0 + i * y), (b + w) * (1.0 + j * y), (c + w) * (1.0 + k * y)
     d, e, f = (d + w) * (1.0 + l * y), (e + w) * (1.0 + m * y), (f + w) * (1.0 + n * y)
     statistic = (a + b + c + d + e + f) / 6.0
-    return Outcome(State(used, (a, b, c, d, e, f)), statistic, statistic >= tuning.threshold)
+    state = new(State, (used, (a, b, c, d, e, f), ()))
+    return new(Outcome, (state, statistic, statistic >= tuning.threshold))
 
 
 def _confirm(detector: Confirm, state: State, step: Step) -> Outcome:
@@ -149,4 +152,4 @@ def step_of(tuning: Tuning, measurement: Measurement, *, failed: bool) -> Step:
     if measurement.silent:
         return Step(measurement.at, True, *silent_counts(tuning))  # noqa: FBT003
     at, _, bad, total, *_ = measurement
-    return Step(at, failed, bad or 0.0, total or 0.0)
+    return new(Step, (at, failed, bad or 0.0, total or 0.0))
