@@ -90,6 +90,19 @@ def test_a_file_that_breaks_while_it_runs_is_said_once_and_changes_nothing(site:
     assert "'checkout-1' is already the name of" in done.err
 
 
+def test_a_broken_file_does_not_leave_a_rollout_that_is_under_way_unwatched(site: Installation) -> None:
+    """With nothing under way a broken file refuses the start; here it is said, and the watch goes on."""
+    site.rollout(NAME, auto_start="true")
+    with site.daemon() as daemon:
+        site.until(NAME, lambda status: status["phase"] == "ramping")
+        daemon.end()
+    (site.directory / "rollouts" / "broken.yaml").write_text("rollout: [")
+    with site.daemon() as daemon:
+        assert "broken.yaml" in daemon.said("ignored")["what"]
+        site.until(NAME, lambda status: status["phase"] == "soaking")
+        assert daemon.end() == 0
+
+
 def test_settings_that_are_wrong_end_every_command_with_2(site: Installation) -> None:
     site.config.write_text("prometheus: {url: 7}\nledgers: x\nlog: {level: loud}\n")
     done = site.run("run")

@@ -183,7 +183,7 @@ def test_a_day_of_seven_objectives_takes_at_most_four_megabytes(tmp_path: Path) 
     assert path.stat().st_size <= 4_000_000
 
 
-def test_three_days_are_read_in_well_under_two_seconds(ledger: Ledger) -> None:
+def test_three_days_are_read_whole(ledger: Ledger) -> None:
     stored = added(ledger)
     evaluations = [(name, passed(NOON + 30 * n, n / 7)) for n in range(8640) for name in STANDARD_OBJECTIVES]
     ledger.record(Record(stored.id, 0, evaluations=evaluations))

@@ -29,7 +29,7 @@ from watchdog.intake import Intake
 from watchdog.journal import Journal, journal_path
 from watchdog.ledger import Ledger, StoredRollout, open_ledger
 from watchdog.metrics import Metrics
-from watchdog.model import Phase
+from watchdog.model import ACTIVE, Phase
 from watchdog.notifiers.base import Notifier
 from watchdog.notify import Sender
 from watchdog.prometheus import Prometheus
@@ -109,7 +109,8 @@ class Daemon:
     def start(self) -> None:
         """Prepare the journal, take in the rollouts and start ticking. Raises ConfigError, LedgerError."""
         self.journal.prepare()
-        self.scan(strict=True)
+        # A bad file refuses the start, but not while a rollout is under way: that one must not go unwatched for it.
+        self.scan(strict=not self.ledger.rollouts(ACTIVE))
         for stored in self.ledger.rollouts():
             self._schedule(stored)
         now = datetime.now(UTC)
