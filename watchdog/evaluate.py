@@ -43,18 +43,37 @@ class Answers:
 def measure(objective: Objective, answers: Answers, instants: Iterable[int], scale: float = 1.0) -> list[Measurement]:
     """One measurement per instant. `scale` turns the counts of overlapping detector ranges into increments."""
     if objective.kind is Kind.EVENT:
-        bads, totals = answers.bad.values, answers.total.values
-        plain = not (answers.bad.problems or answers.total.problems or answers.fresh is not None)
-        found = []
-        for at in instants:
-            # The hot loop of a replay: what is plainly two numbers is taken as such, all else looked at in turn.
-            total, bad = totals.get(at), bads.get(at, 0.0)
-            if plain and total is not None and isfinite(total) and isfinite(bad):
-                found.append(new(Measurement, (at, None, bad * scale, total * scale, None, "", False)))
-            else:
-                found.append(_event(objective, answers, at, scale))
-        return found
-    return [_value(objective, answers, at) for at in instants]
+        return _events(objective, answers, instants, scale)
+    return _values(objective, answers, instants)
+
+
+# The hot loops of a replay: what is plainly a number is taken as such here, all else is looked at in turn below.
+
+
+def _events(objective: Objective, answers: Answers, instants: Iterable[int], scale: float) -> list[Measurement]:
+    bads, totals = answers.bad.values, answers.total.values
+    plain = not (answers.bad.problems or answers.total.problems or answers.fresh is not None)
+    found = []
+    for at in instants:
+        total, bad = totals.get(at), bads.get(at, 0.0)
+        if plain and total is not None and isfinite(total) and isfinite(bad):
+            found.append(new(Measurement, (at, None, bad * scale, total * scale, None, "", False)))
+        else:
+            found.append(_event(objective, answers, at, scale))
+    return found
+
+
+def _values(objective: Objective, answers: Answers, instants: Iterable[int]) -> list[Measurement]:
+    values = answers.value.values
+    plain = not answers.value.problems and answers.fresh is None
+    found = []
+    for at in instants:
+        value = values.get(at)
+        if plain and value is not None and isfinite(value):
+            found.append(new(Measurement, (at, value, None, None, None, "", False)))
+        else:
+            found.append(_value(objective, answers, at))
+    return found
 
 
 def _event(objective: Objective, answers: Answers, at: int, scale: float) -> Measurement:
