@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from watchdog.cli.shared import AsJson, Config, instant, print_json, print_table, say_error, settings_of
 from watchdog.connect import open_prometheus
 from watchdog.errors import ConfigError, Problem
-from watchdog.replay import Replay
 from watchdog.rolloutfile import load_rollout
+
+if TYPE_CHECKING:
+    from watchdog.replay import Replay
 
 QUERY_TIMEOUT = 60.0
 """A replay asks for days at once; it may wait longer for an answer than a tick."""
@@ -39,6 +39,8 @@ def replay(
 
     Example: `slo-watchdog replay rollouts/checkout.yaml --from -7d --to now`.
     """
+    from watchdog.replay import Replay  # noqa: PLC0415 - the daemon starts without it
+
     settings = settings_of(ctx, config)
     rollout = load_rollout(file, settings.facts())
     first = math.floor(instant(start, "--from"))
@@ -58,6 +60,9 @@ def replay(
 
 
 def _with_progress(run: Replay, source: Any) -> None:
+    from rich.console import Console  # noqa: PLC0415 - the daemon starts without it
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
     console = Console(stderr=True)
     if not console.is_terminal:
         run.run(source)

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from watchdog.config import load_settings
 from watchdog.config.settings import Settings
@@ -102,6 +100,9 @@ def print_json(data: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """A table as wide as the terminal; plain when it is not one."""
+    from rich.console import Console  # noqa: PLC0415 - the daemon starts without it
+    from rich.table import Table  # noqa: PLC0415
+
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
