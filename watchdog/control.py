@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from watchdog.model import NOBODY, Exposure, Hold, Phase, Rollback
+from watchdog.model import NOBODY, Deed, Exposure, Hold, Phase, Rollback
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Control:
     blind: tuple[str, ...] = ()
     resets: tuple[tuple[int, str], ...] = ()
     """Window resets already told, as (instant, objective)."""
+    deeds: tuple[Deed, ...] = ()
+    """What else was decided for safety: flags of other services to kill, emergency flags to switch on."""
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for the ledger."""
@@ -61,13 +63,14 @@ def _rollback(data: Mapping[str, Any] | None) -> Rollback | None:
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "phase": Phase,
-    "desired": lambda data: Exposure(**data),
+    "desired": lambda data: Exposure(**{**data, "audiences": tuple(data.get("audiences", ()))}),
     "hold": lambda data: None if data is None else Hold(**data),
     "rollback": _rollback,
     "cause": lambda data: None if data is None else (str(data[0]), int(data[1])),
     "waiting": tuple,
     "waiting_for": tuple,
     "blind": tuple,
+    "deeds": lambda data: tuple(Deed(**{**deed, "escalated": tuple(deed["escalated"])}) for deed in data),
     "resets": lambda data: tuple((int(at), str(name)) for at, name in data),
 }
 

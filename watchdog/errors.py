@@ -4,6 +4,7 @@
     ├── ConfigError            a file or setting is wrong: carries every problem found
     ├── SourceError            Prometheus could not be reached or asked at all (commands; a tick never raises it)
     ├── FlagServiceError       the flag service did not do what was asked
+    │   └── FlagConflict       somebody else changed the flag first (compare-and-set failed)
     ├── NotifierError          a channel did not take a message
     └── LedgerError            the ledger cannot be read or written
         ├── LedgerConflict     somebody else recorded first (compare-and-set failed)
@@ -49,11 +50,19 @@ class SourceError(WatchdogError):
 
 
 class FlagServiceError(WatchdogError):
-    """The flag service did not do what was asked; `permanent` means that trying again cannot help."""
+    """The flag service did not do what was asked; `permanent` means that trying again cannot help.
 
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
+    `retry_after` is how many seconds the service asked to be left alone, None when it did not say.
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
         self.permanent = permanent
+        self.retry_after = retry_after
         super().__init__(message)
+
+
+class FlagConflict(FlagServiceError):
+    """Somebody else changed the flag since it was read; nothing was written. Read it again, decide again."""
 
 
 class NotifierError(WatchdogError):

@@ -299,5 +299,42 @@ def _first_ledger(connection: Connection) -> None:
     schema.create_all(connection, checkfirst=False)
 
 
-STEPS: tuple[Step, ...] = (Step("0001_first_ledger", _first_ledger),)
+def _flag_system(connection: Connection) -> None:
+    """Audiences beside percentages; every change of a flag, chained by hashes; drills."""
+    for name in ("exposures", "readings"):
+        connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN audiences TEXT")
+    schema = MetaData()
+    change = ("service", "flag", "action", "by", "why")
+    Table(
+        "flag_changes",
+        schema,
+        # Numbered without gaps by whoever appends: a missing number is a missing row.
+        Column("id", Integer, primary_key=True, autoincrement=False),
+        _double("at"),
+        *(_text(name) for name in change),
+        _text("rollout", null=True),
+        *(_text(name) for name in ("idem", "result")),
+        *(_text(name, null=True) for name in ("before", "after")),
+        _code("version", null=True),
+        *(_text(name) for name in ("service_version", "error", "prev", "hash")),
+        UniqueConstraint("prev"),
+        Index("flag_changes_flag", "service", "flag", "id"),
+        Index("flag_changes_idem", "service", "flag", "idem"),
+    )
+    Table(
+        "drills",
+        schema,
+        _id(),
+        _double("at"),
+        *(_text(name) for name in ("service", "flag", "reader", "by", "why")),
+        _code("runs"),
+        _code("passed"),
+        _double("within"),
+        _text("report"),
+        Index("drills_at", "at"),
+    )
+    schema.create_all(connection, checkfirst=False)
+
+
+STEPS: tuple[Step, ...] = (Step("0001_first_ledger", _first_ledger), Step("0002_flag_system", _flag_system))
 """All schema steps in order. Append only."""

@@ -16,19 +16,26 @@ def same_percent(one: float, other: float, step: float) -> bool:
 
 
 def same(one: Exposure, other: Exposure, step: float) -> bool:
-    """Whether two exposures are the same to the service; whoever has 100 % has the cohort too."""
+    """Whether two exposures are the same to the service; whoever has 100 % has cohort and audiences too."""
     if not same_percent(one.percent, other.percent, step):
         return False
-    return one.cohort == other.cohort or same_percent(one.percent, 100.0, step)
+    alike = one.cohort == other.cohort and set(one.audiences) == set(other.audiences)
+    return alike or same_percent(one.percent, 100.0, step)
 
 
 def above(one: Exposure, other: Exposure, step: float) -> bool:
     """Whether `one` exposes anybody that `other` does not."""
     if same(one, other, step):
         return False
-    if same_percent(one.percent, other.percent, step):
-        return one.cohort
-    return one.percent > other.percent or (one.cohort and not other.cohort)
+    if same_percent(other.percent, 100.0, step):
+        return False
+    more = one.percent > other.percent and not same_percent(one.percent, other.percent, step)
+    return more or _besides(one, other)
+
+
+def _besides(one: Exposure, other: Exposure) -> bool:
+    """Whether a cohort or an audience has the feature in `one` and not in `other`."""
+    return (one.cohort and not other.cohort) or not set(one.audiences) <= set(other.audiences)
 
 
 def next_step(ramp: Ramp, exposure: Exposure) -> PlanStep | None:
@@ -36,7 +43,7 @@ def next_step(ramp: Ramp, exposure: Exposure) -> PlanStep | None:
     steps, percent = ramp.steps, exposure.percent
     at = bisect_left(steps, percent, key=_percent)
     for step in steps[at:]:
-        if step.exposure.percent > percent or (step.exposure.cohort and not exposure.cohort):
+        if step.exposure.percent > percent or _besides(step.exposure, exposure):
             return step
     return None
 

@@ -10,12 +10,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
+from watchdog.config.flagsettings import FlagSettings
 from watchdog.config.settings import Settings
 from watchdog.errors import ConfigError, Problem
 from watchdog.model import Rollout
@@ -72,7 +73,7 @@ class _Loader:
             written, self.problems = load_mapping(read_text(self.file), self.name)
         raw = _merged(written, self._environment())
         self._secrets_directory(raw)
-        for place in _secrets(Settings):
+        for place in [*_secrets(Settings), *_secrets_of_services(raw)]:
             self._secret_file(raw, place)
         known = _names(Settings)
         # Not left to Settings, which would take `_env_file` for an argument of its own.
@@ -200,6 +201,8 @@ def _section(raw: dict[str, Any], place: Place, *, create: bool = True) -> dict[
 
 def _inner(annotation: Any) -> type[BaseModel] | None:
     """The model in a field's type, optional or not."""
+    if get_origin(annotation) is dict:
+        return None  # its keys are anybody's names
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind
@@ -232,10 +235,17 @@ def _secrets(model: type[BaseModel]) -> list[Place]:
     return sorted(place for place in places if (*place[:-1], f"{place[-1]}_file") in places)
 
 
+def _secrets_of_services(raw: dict[str, Any]) -> list[Place]:
+    """The same for the services that the settings name."""
+    services = raw.get("services")
+    names = services if isinstance(services, dict) else {}
+    return [("services", str(name), *place) for name in names for place in _secrets(FlagSettings)]
+
+
 def _variables(model: type[BaseModel]) -> tuple[set[str], tuple[str, ...]]:
     """The names of all variables, and the beginnings of those whose end is free."""
     names = {PREFIX + "__".join(place).upper() for place in _leaves(model)}
-    return names, (f"{PREFIX}PROMETHEUS__HEADERS__",)
+    return names, (f"{PREFIX}PROMETHEUS__HEADERS__", f"{PREFIX}SERVICES__")
 
 
 def rollout_files(settings: Settings) -> list[Path]:

@@ -12,14 +12,11 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from watchdog.config.flagsettings import DrillSettings, FlagSettings, ServeSettings
 from watchdog.config.values import Address, Duration, File, Files, Headers, Ledger, Listen, Secret, Text, Url, Words
 from watchdog.quantities import parse_duration
 from watchdog.rolloutfile import DaemonFacts
 from watchdog.rolloutfile.fields import word
-
-PROPAGATION = {"flagd-file": 1.0, "memory": 0.0}
-"""Worst case from a write to the reader, by flag service: flagd's file watcher polls once a second."""
-
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -32,6 +29,8 @@ def _located(model: M, directory: Path) -> M:
             changed[name] = directory / value
         elif isinstance(value, BaseModel):
             changed[name] = _located(value, directory)
+        elif isinstance(value, dict) and any(isinstance(item, BaseModel) for item in value.values()):
+            changed[name] = {key: _located(item, directory) for key, item in value.items()}
         elif isinstance(value, tuple) and value and isinstance(value[0], Path):
             changed[name] = tuple(directory / path for path in value)
     return model.model_copy(update=changed)
@@ -85,16 +84,6 @@ class HttpSettings(Part):
     token: Secret | None = None
     """Without it every call that changes something is refused."""
     token_file: File | None = None
-
-
-class FlagSettings(Part):
-    """Which flag service is steered."""
-
-    service: Annotated[str, BeforeValidator(word(*PROPAGATION))] = "flagd-file"
-    path: File = Path("flags/flags.flagd.json")
-    timeout: Duration = 5.0
-    propagation: Annotated[float, BeforeValidator(parse_duration)] | None = None
-    """Worst case from a write to its last reader; None: what is known of the service (`PROPAGATION`)."""
 
 
 class PagerDutySettings(Part):
@@ -194,6 +183,12 @@ class Settings(BaseSettings):
     reports: ReportSettings = ReportSettings()
     http: HttpSettings = HttpSettings()
     flags: FlagSettings = FlagSettings()
+    services: dict[str, FlagSettings] = Field(default_factory=dict)
+    """Further flag services by name, for `also:` in a rollout."""
+    emergency: FlagSettings | None = None
+    """Where the emergency flags are; None: beside the rollouts' flags, in a set of their own (`emergency_flags`)."""
+    serve: ServeSettings = ServeSettings()
+    drill: DrillSettings = DrillSettings()
     notify: NotifySettings = NotifySettings()
     tick_deadline: Duration = 10.0
     log: LogSettings = LogSettings()
@@ -235,10 +230,22 @@ class Settings(BaseSettings):
         return self._directory
 
     @property
-    def propagation(self) -> float:
-        """Worst case from a flag write to its last reader, as written or as known of the flag service."""
-        written = self.flags.propagation
-        return PROPAGATION[self.flags.service] if written is None else written
+    def emergency_flags(self) -> FlagSettings:
+        """The service of the emergency flags: as written, else the rollouts' own with a set of its own where it has sets.
+
+        A bad write to the rollouts' document then cannot block them. What cannot be read, as a webhook, cannot hold
+        them: they are a flagd file then.
+        """
+        if self.emergency is not None:
+            return self.emergency
+        flags = self.flags
+        if flags.service == "flagd-file":
+            return flags.model_copy(update={"path": flags.path.with_name("ops.flagd.json"), "audiences": {}})
+        if flags.service == "redis":
+            return flags.model_copy(update={"set": "ops" if flags.set != "ops" else "emergency", "audiences": {}})
+        if flags.service == "webhook":
+            return FlagSettings(path=self.directory / "flags/ops.flagd.json")
+        return flags
 
     @property
     def warnings(self) -> list[str]:
@@ -256,4 +263,6 @@ class Settings(BaseSettings):
 
     def facts(self) -> DaemonFacts:
         """What shapes verdicts, for the rule of each rollout."""
-        return DaemonFacts(self.prometheus.scrape_interval, self.tick_deadline, self.flags.timeout, self.propagation)
+        return DaemonFacts(
+            self.prometheus.scrape_interval, self.tick_deadline, self.flags.timeout, self.flags.worst_propagation
+        )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from watchdog.errors import FlagServiceError
 from watchdog.flags import flagd_document as flagd
-from watchdog.flags.base import Capabilities, Change
+from watchdog.flags.base import Audiences, Capabilities, Change
 from watchdog.flags.flagd_document import Json, Served
 from watchdog.flags.flagd_storage import FlagdStorage, Snapshot
 from watchdog.model import Exposure, FlagReading
@@ -56,6 +56,8 @@ class FlagdFile:
         timeout: float = 5.0,
         *,
         propagation: float = 1.0,
+        bucketing: str = "flagd-v2",
+        audiences: Audiences | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.capabilities = Capabilities(smallest_step=100 / flagd.TOTAL, propagation=propagation)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from watchdog.errors import FlagServiceError
-from watchdog.flags.base import Capabilities, Change
+from watchdog.errors import FlagConflict, FlagServiceError
+from watchdog.flags.base import Capabilities, Change, Check, Prepared
 from watchdog.model import NOBODY, Exposure, FlagReading
 
 CALLS = ("read", "set", "kill")
@@ -48,13 +48,14 @@ class InMemoryFlags:
         smallest_step: float = 0.001,
         propagation: float = 0.0,
     ) -> None:
-        self.capabilities = Capabilities(smallest_step=smallest_step, propagation=propagation)
+        self.capabilities = Capabilities(
+            smallest_step, propagation, compare_and_set="native", push=True, audiences=True, latch=True
+        )
         self.writes: list[Write] = []
         self.calls: Counter[str] = Counter()
         self._missing = missing
         self._version = 0
         self._failures: deque[_Failure] = deque()
-        self._cohorts: dict[str, tuple[str, ...]] = {}
         exposures = flags if isinstance(flags, Mapping) else dict.fromkeys(flags, NOBODY)
         self._readings = {flag: self._versioned(FlagReading(exposure)) for flag, exposure in exposures.items()}
 
@@ -70,12 +71,14 @@ class InMemoryFlags:
         """
         failure = self._call("set")
         before = self._found(flag)
+        if change.expect is not None and change.expect != before.version:
+            found = f"flag {flag!r}: it has version {before.version}"
+            raise FlagConflict(f"{found}; expected {change.expect}, as it was read; it is read and decided again")
         cohort = change.cohort if change.exposure.cohort else ()
         latch = before.latch if change.rollout in (None, before.latch) else None
-        asked = FlagReading(self._stepped(change.exposure), before.version, latch)
-        if asked != before or cohort != self._cohorts.get(flag, ()):
-            self._cohorts[flag] = cohort
-            self._write("set", flag, asked, change)
+        asked = FlagReading(self._stepped(change.exposure), before.version, latch, before.idem, cohort)
+        if asked != before:
+            self._write("set", flag, replace(asked, idem=change.idem or before.idem), change)
         if failure is not None:
             raise failure
         return self._readings[flag]
@@ -84,13 +87,27 @@ class InMemoryFlags:
         """Take the feature from everybody and leave the latch of `change.rollout`, if there is one."""
         failure = self._call("kill")
         before = self._found(flag)
-        asked = FlagReading(NOBODY, before.version, change.rollout or before.latch)
+        asked = FlagReading(NOBODY, before.version, change.rollout or before.latch, before.idem)
         if asked != before:
-            self._cohorts[flag] = ()
-            self._write("kill", flag, asked, change)
+            self._write("kill", flag, replace(asked, idem=change.idem or before.idem), change)
         if failure is not None:
             raise failure
         return self._readings[flag]
+
+    def init(self, flags: Sequence[str], by: str) -> Prepared:
+        """Create what is missing, switched off."""
+        created = tuple(flag for flag in dict.fromkeys(flags) if flag not in self._readings)
+        for flag in created:
+            self._write("init", flag, FlagReading(NOBODY), Change(NOBODY, (), by, "created"))
+        return Prepared("this process's memory", created)
+
+    def preflight(self, flag: str) -> tuple[Check, ...]:
+        """Whether the flag is there; nothing else can go wrong."""
+        try:
+            reading = self._found(flag)
+        except FlagServiceError as error:
+            return (Check("flag exists", ok=False, found=str(error), todo="run `slo-watchdog flags init`"),)
+        return (Check("flag exists", ok=True, found=f"it reads {reading.exposure}"),)
 
     def fail(self, error: FlagServiceError, *, on: Iterable[str] = CALLS, times: int = 1, after: bool = False) -> None:
         """Script failures: each of the next `times` calls named in `on` raises `error`.
@@ -106,8 +123,8 @@ class InMemoryFlags:
 
     def changed_by_person(self, flag: str, exposure: Exposure) -> FlagReading:
         """Somebody turns the flag without the watchdog; creates it when it does not exist."""
-        latch = self._readings[flag].latch if flag in self._readings else None
-        self._write("person", flag, FlagReading(exposure, latch=latch), None)
+        before = self._readings.get(flag, FlagReading(NOBODY))
+        self._write("person", flag, FlagReading(exposure, latch=before.latch, idem=before.idem), None)
         return self._readings[flag]
 
     def removed_by_person(self, flag: str) -> None:

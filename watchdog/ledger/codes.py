@@ -87,15 +87,16 @@ def plain(text: str) -> str:
 
 
 def exposure_columns(exposure: Exposure | None) -> Row:
-    """The two columns of an exposure."""
+    """The columns of an exposure; audiences as words (their names have no blanks), nothing where there is none."""
     if exposure is None:
-        return {"percent": None, "cohort": None}
-    return {"percent": exposure.percent, "cohort": int(exposure.cohort)}
+        return {"percent": None, "cohort": None, "audiences": None}
+    audiences = " ".join(exposure.audiences) or None
+    return {"percent": exposure.percent, "cohort": int(exposure.cohort), "audiences": audiences}
 
 
-def exposure_of(percent: float, cohort: int) -> Exposure:
-    """The exposure of its two columns."""
-    return Exposure(percent, bool(cohort))
+def exposure_of(percent: float, cohort: int, audiences: str | None) -> Exposure:
+    """The exposure of its columns."""
+    return Exposure(percent, bool(cohort), tuple((audiences or "").split()))
 
 
 def slice_body(found: Slice) -> str:
@@ -113,7 +114,11 @@ def slice_of(body: str) -> Slice:
             "verdict": SliceVerdict(fields["verdict"]),
             "objectives": tuple(ObjectiveSlice(**one) for one in objectives),
             "unmeasured": tuple((first, last) for first, last in fields["unmeasured"]),
-            "exposure": None if fields["exposure"] is None else Exposure(**fields["exposure"]),
+            "exposure": None if fields["exposure"] is None else _exposure(fields["exposure"]),
             "breaches": tuple(Breach(**one) for one in fields["breaches"]),
         }
     )
+
+
+def _exposure(fields: dict[str, Any]) -> Exposure:
+    return Exposure(**{**fields, "audiences": tuple(fields.get("audiences", ()))})

@@ -114,7 +114,7 @@ class Reading(Database):
     def exposures(self, rollout_id: int) -> list[ExposureFact]:
         """What was asked for and confirmed, by time."""
         return [
-            ExposureFact(row["at"], row["kind"], codes.exposure_of(row["percent"], row["cohort"]))
+            ExposureFact(row["at"], row["kind"], codes.exposure_of(row["percent"], row["cohort"], row["audiences"]))
             for row in self._rows(tables.EXPOSURES, rollout_id, "at", "id")
         ]
 
@@ -200,5 +200,5 @@ def _stored(row: Row[Any]) -> StoredRollout:
 
 
 def _reading(row: Mapping[str, Any]) -> ReadingFact:
-    exposure = None if row["percent"] is None else codes.exposure_of(row["percent"], row["cohort"])
+    exposure = None if row["percent"] is None else codes.exposure_of(row["percent"], row["cohort"], row["audiences"])
     return ReadingFact(row["at"], exposure, row["version"], row["latch"], row["error"])

@@ -28,8 +28,8 @@ BREACHES = _table(
     "breaches",
     "rollout objective at detector statistic threshold bad total value why closed_at detected_at late unconfirmed",
 )
-EXPOSURES = _table("exposures", "id rollout at percent cohort kind")
-READINGS = _table("readings", "id rollout at percent cohort version latch error")
+EXPOSURES = _table("exposures", "id rollout at percent cohort kind audiences")
+READINGS = _table("readings", "id rollout at percent cohort version latch error audiences")
 
 NOTIFICATIONS = _table("notifications", "id rollout key kind severity summary details at")
 CHANNELS = _table("channels", "name since")
@@ -37,9 +37,16 @@ DELIVERIES = _table("deliveries", "notification channel attempts sent_at next_tr
 COMMANDS = _table("commands", "id rollout verb by reason at outcome")
 REPORTS = _table("reports", "id rollout at kind format path sha256")
 
+FLAG_CHANGES = _table(
+    "flag_changes",
+    "id at service flag action by why rollout idem result before after version service_version error prev hash",
+)
+DRILLS = _table("drills", "id at service flag reader by why runs passed within report")
+
 ALL: tuple[TableClause, ...] = (
     *(ROLLOUTS, HEADS, OBJECTIVES, TEXTS, EVALUATIONS, CONTROLS, STEPS, SLICE_MEASUREMENTS),
     *(SLICES, CHECKPOINTS, TRANSITIONS, BREACHES, EXPOSURES, READINGS),
     *(NOTIFICATIONS, CHANNELS, DELIVERIES, COMMANDS, REPORTS),
+    *(FLAG_CHANGES, DRILLS),
 )
 """Every table, for the test that compares them with the migrated schema."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from watchdog.model.facts import (
     Breach,
     Command,
+    Deed,
     Evaluation,
     FlagReading,
     Hold,
@@ -22,6 +23,7 @@ from watchdog.model.facts import (
     Transition,
 )
 from watchdog.model.rule import (
+    EMERGENCY_FLAGS,
     INTERNAL_OBJECTIVES,
     NOBODY,
     SAME,
@@ -35,6 +37,7 @@ from watchdog.model.rule import (
     Ramp,
     RollbackRule,
     Rollout,
+    Secondary,
     Sequential,
     Target,
     WindowRule,
@@ -58,6 +61,7 @@ from watchdog.model.vocabulary import (
 __all__ = [
     "ACTIVE",
     "ASKED_AGAIN",
+    "EMERGENCY_FLAGS",
     "INTERNAL_OBJECTIVES",
     "NOBODY",
     "REASONS",
@@ -69,6 +73,7 @@ __all__ = [
     "Command",
     "Comparison",
     "Confirm",
+    "Deed",
     "Detector",
     "Evaluation",
     "Exposure",
@@ -88,6 +93,7 @@ __all__ = [
     "Rollback",
     "RollbackRule",
     "Rollout",
+    "Secondary",
     "Sequential",
     "Series",
     "Severity",

@@ -65,8 +65,13 @@ class FlagReading:
 
     exposure: Exposure
     version: str = ""
+    """The service's own word for this state of the flag; it changes with every change of the flag, whoever makes it."""
     latch: str | None = None
     """Name of the rollout whose rollback killed this flag, where the service can hold it."""
+    idem: str = ""
+    """Idempotency key of the last change that was made through us, where the service can hold it."""
+    members: tuple[str, ...] = ()
+    """The targeting keys of the cohort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,24 @@ class Rollback:
     acted_at: float | None = None
     confirmed_at: float | None = None
     recovered_at: float | None = None
+    escalated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something done for safety beside the rollout's own flag, with stamps of its own; tried until confirmed.
+
+    `kind` is `kill` (a flag of another service goes with the rollout's) or `emergency` (an emergency flag goes on).
+    """
+
+    kind: str
+    service: str
+    flag: str
+    why: str
+    decided_at: float
+    acted_at: float | None = None
+    confirmed_at: float | None = None
+    error: str = ""
     escalated: tuple[str, ...] = ()
 
 

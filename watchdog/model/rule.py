@@ -58,6 +58,9 @@ class Confirm:
 
 Detector = Sequential | Confirm
 
+EMERGENCY_FLAGS = ("ops.shutdown", "ops.read-only", "ops.maintenance")
+"""Switches that a service obeys at once. Off is their safe default; none of them is ever ramped."""
+
 INTERNAL_OBJECTIVES = ("flag_ramp", "rollback_capability", "alert_noise")
 STANDARD_OBJECTIVES = (
     "test_pass_rate",
@@ -94,6 +97,8 @@ class Objective:
     """`no_data: fail`."""
     present: str = "count(count_over_time(up[30s]))"
     outside: bool = False
+    emergency: str | None = None
+    """The emergency flag that a breach of this objective switches on."""
     fresh: str | None = None
     max_age: float = 120.0
 
@@ -135,18 +140,24 @@ class WindowRule:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Who has the feature: a percentage of all, and whether the canary cohort has it besides."""
+    """Who has the feature: a percentage of all, and besides them the canary cohort and whole audiences.
+
+    `audiences` are names, sorted; the flag service's settings say whom each name means.
+    """
 
     percent: float = 0.0
     cohort: bool = False
+    audiences: tuple[str, ...] = ()
 
     @property
     def none(self) -> bool:
         """Nobody is exposed."""
-        return self.percent == 0.0 and not self.cohort
+        return self.percent == 0.0 and not self.cohort and not self.audiences
 
     def __str__(self) -> str:
-        return f"{self.percent:g}%" + (" and the cohort" if self.cohort else "")
+        besides = ["the cohort"] if self.cohort else []
+        besides += [f"audience {name}" for name in self.audiences]
+        return " and ".join([f"{self.percent:g}%", *besides])
 
 
 NOBODY = Exposure()
@@ -182,6 +193,14 @@ class RollbackRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Secondary:
+    """Another place that is killed with the rollout's flag: a flag of another configured service."""
+
+    service: str
+    flag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cohorts:
     """Label matchers for `$cohort`: who has the feature and who does not."""
 
@@ -214,6 +233,7 @@ class Rollout:
     waive: dict[str, str] = field(default_factory=dict)
     late_breach: OnBreach = OnBreach.ROLLBACK
     cohorts: Cohorts | None = None
+    also: tuple[Secondary, ...] = ()
     tick_deadline: float = 10.0
     write_timeout: float = 5.0
     propagation: float = 0.0
