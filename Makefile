@@ -6,25 +6,43 @@ BIN := .venv/bin
 T ?=
 B ?=
 
-.PHONY: help setup deps demo demo-serve test lint format bench lock clean
+.PHONY: help setup prometheus deps demo demo-serve tools test test-unleash lint format bench lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv from requirements.lock (quick when it is up to date)
 	@scripts/setup
 
-deps: ## The same, and Debian's prometheus when it is missing and may be installed
+prometheus: ## The same, and Debian's prometheus when it is missing and may be installed
 	@scripts/setup --prometheus
 
-demo: deps ## Watch a faulty rollout being rolled back and a good one signed off (under four minutes)
+deps: ## The same, and the other servers that tests and benchmarks use (redis-server, postgresql)
+	@scripts/setup --servers
+
+demo: prometheus ## Watch a faulty rollout being rolled back and a good one signed off (under four minutes)
 	@$(BIN)/python deploy/demo/run.py
 
-demo-serve: deps ## The demo, left running with its pages
+demo-serve: prometheus ## The demo, left running with its pages
 	@$(BIN)/python deploy/demo/run.py --serve
 
-test: deps ## Every test, with coverage
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(T),$(T),--cov)
+# A Go toolchain builds the flagd that tests/tools/go.mod pins; without one its tests are left out, and that is said.
+GO := $(shell command -v go)
+NO_FLAGD := $(if $(GO),,--ignore=tests/test_flagd_real.py)
+
+tools: ## Build the real flagd for its tests, where there is Go (five minutes the first time)
+ifdef GO
+	@cd tests/tools && GOBIN=$(CURDIR)/build/tools $(GO) install -trimpath github.com/open-feature/flagd/flagd
+else
+	@echo 'tools: there is no Go toolchain, so tests/test_flagd_real.py (the real flagd) is left out' >&2
+endif
+
+test: deps tools ## Every test, with coverage
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(NO_FLAGD) $(if $(T),$(T),--cov)
+
+test-unleash: deps ## The tests against a real Unleash server, which comes from npm (minutes)
+	@scripts/setup-unleash
+	@$(BIN)/python -m pytest tests/unleash --durations=5
 
 lint: setup ## Style, types and import contracts
 	@$(BIN)/ruff check .

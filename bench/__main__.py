@@ -17,15 +17,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import detectors, process, replay, ticks, week
+from bench import detectors, ofrep, process, replay, sticky, ticks, week
 from bench.figure import Figure
 
 GROUPS: dict[str, Callable[..., Iterator[Figure]]] = {
     "process": process.figures,
     "replay": replay.figures,
     "ticks": ticks.figures,
+    "ofrep": ofrep.figures,
     "week": week.figures,
     "detectors": detectors.figures,
+    "sticky": sticky.figures,
 }
 """Name -> `figures(*, quick: bool)`, in the order in which they are run."""
 

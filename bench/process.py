@@ -44,7 +44,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
         directory = Path(name)
         data = shop.history(now - 2 * shop.HOUR, now + AHEAD).build(directory / "tsdb")
         with PrometheusServer(data) as server:
-            _write_configuration(directory, server.url)
+            write_configuration(directory, server.url)
             first, _ = _seconds_to_tick(directory)
             starts, spent = zip(*(_seconds_to_tick(directory) for _ in range(3 if quick else STARTS)), strict=True)
             memory = _memory(directory, TICKS // 4 if quick else TICKS)
@@ -54,21 +54,23 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     yield at_most("daemon RSS, 1 rollout x 7 objectives", memory / MEGABYTE, MOST_MEMORY, " MB")
 
 
-def _write_configuration(directory: Path, url: str) -> None:
+def write_configuration(directory: Path, url: str) -> None:
+    """A daemon that watches one ramping rollout of seven objectives, once a second."""
     (directory / "watchdog.yaml").write_text(SETTINGS.format(url=url), encoding="utf-8")
     rule = shop.rule(ramps=True).replace("interval: 30s", "interval: 1s\ndelay: 1s")
     (directory / "checkout.yaml").write_text(rule, encoding="utf-8")
-    subprocess.run([*_program(directory), "flags", "init"], check=True, capture_output=True, timeout=60)
+    subprocess.run([*program(directory), "flags", "init"], check=True, capture_output=True, timeout=60)
 
 
-def _program(directory: Path) -> list[str]:
+def program(directory: Path) -> list[str]:
+    """The command of the installation in a directory."""
     return [sys.executable, "-m", "watchdog", "--config", str(directory / "watchdog.yaml")]
 
 
 @contextmanager
 def _daemon(directory: Path) -> Iterator[subprocess.Popen[str]]:
     """The running daemon; it is ended by SIGTERM, and must then end well."""
-    process = subprocess.Popen([*_program(directory), "run"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*program(directory), "run"], stderr=subprocess.PIPE, text=True)
     try:
         yield process
     finally:

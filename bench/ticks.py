@@ -143,7 +143,7 @@ def _started(
 ) -> tuple[RolloutTick, TimedFlags]:
     ledger.add_rollout(rollout, file=f"{rollout.name}.yaml", engine="bench", now=at)
     flags = TimedFlags(directory / "flags.json")
-    flags.init((FLAG,))
+    flags.init((FLAG,), "bench")
     tick = RolloutTick(rollout.name, ledger, source, flags, lambda: float(at))
     tick.tick(float(at))
     return tick, flags

@@ -66,7 +66,7 @@ def drive(days: int, directory: Path) -> dict[str, object]:
     ledger = open_ledger(url)
     ledger.add_rollout(rollout, file="checkout.yaml", engine="bench", now=shop.START)
     flags = FlagdFile(directory / "flags.json")
-    flags.init((rollout.flag,))
+    flags.init((rollout.flag,), "bench")
     now = float(shop.START)
     tick = RolloutTick(rollout.name, ledger, MadeSource(rollout), flags, lambda: now)
     tick.tick(now)

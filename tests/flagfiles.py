@@ -12,11 +12,21 @@ from watchdog.model import Exposure
 
 FLAG = "new-checkout"
 NOON = 1_795_348_800.0
+AUDIENCES: dict[str, Any] = {
+    "staff": {"ends_with": [{"var": "email"}, "@example.com"]},
+    "beta": {"==": [{"var": "plan"}, "beta"]},
+    "eu": {"in": [{"var": "region"}, ["eu-west", "eu-north"]]},
+}
 OFF = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off"}
 
 
 def to(percent: float, *cohort: str, rollout: str | None = "checkout-1") -> Change:
     return Change(Exposure(percent, bool(cohort)), cohort, "watchdog", "because", rollout)
+
+
+def for_audiences(percent: float, *audiences: str, cohort: tuple[str, ...] = ()) -> Change:
+    exposure = Exposure(percent, bool(cohort), tuple(sorted(audiences)))
+    return Change(exposure, cohort, "watchdog", "because", "checkout-1")
 
 
 def entry(path: Path, flag: str = FLAG) -> dict[str, Any]:

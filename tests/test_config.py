@@ -143,7 +143,7 @@ def test_relative_paths_are_relative_to_the_file_wherever_they_were_written(home
         (MINIMAL + "ledger: 'sqlite:///:memory:'\n", "ledger", ["forgets everything"]),
         (MINIMAL + "tick_deadline: fast\n", "tick_deadline", ["duration"]),
         (MINIMAL + "tick_deadline: 0s\n", "tick_deadline", ["above 0"]),
-        (MINIMAL + "flags: {service: launchdarkly}\n", "flags.service", ["flagd-file or memory"]),
+        (MINIMAL + "flags: {service: flipt}\n", "flags.service", ["flagd-file", "redis", "unleash"]),
         (MINIMAL + "flags: {timeout: -1s}\n", "flags.timeout", ["duration"]),
         (MINIMAL + "log: {level: loud}\n", "log.level", ["debug or info"]),
         (MINIMAL + "log: {format: xml}\n", "log.format", ["json or console"]),

@@ -4,100 +4,29 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-DEMO = Path(__file__).parent.parent / "deploy" / "demo"
-BROKEN = 0.3
-
-
-def flag_document(percent: float) -> str:
-    """The flag file as the watchdog writes it: integer weights of 100000, "on" first."""
-    on = round(percent * 1000)
-    flag = {
-        "state": "ENABLED",
-        "variants": {"on": True, "off": False},
-        "defaultVariant": "off",
-        "targeting": {"fractional": [["on", on], ["off", 100_000 - on]]},
-    }
-    return json.dumps({"metadata": {"flagSetId": "shop"}, "flags": {"new-checkout": flag}})
-
-
-def publish(path: Path, percent: float) -> None:
-    """Replaces the flag file in one piece, its time newer than before: readers look at nothing else."""
-    before = path.stat().st_mtime_ns if path.exists() else 0
-    fresh = path.with_suffix(".new")
-    fresh.write_text(flag_document(percent))
-    newer = max(time.time_ns(), before + 1_000_000)
-    os.utime(fresh, ns=(newer, newer))
-    fresh.replace(path)
-
-
-class Running:
-    """A shop that serves, and its flag file."""
-
-    def __init__(self, flags: Path) -> None:
-        self.flags = flags
-        command = [sys.executable, str(DEMO / "shop.py"), "--port", "0", "--flags", str(flags)]
-        self.process = subprocess.Popen(
-            [*command, "--broken-share", str(BROKEN)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert self.process.stdout is not None
-        first = self.process.stdout.readline()
-        found = re.search(r"127\.0\.0\.1:(\d+)", first)
-        assert found, f"the shop did not start: {first}{self.process.stdout.read()}"
-        self.port = int(found.group(1))
-
-    def get(self, path: str, user: str = "") -> tuple[int, str | None, str]:
-        """Status, variant and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", path, headers={"X-User": user} if user else {})
-            answer = connection.getresponse()
-            return answer.status, answer.getheader("X-Variant"), answer.read().decode()
-        finally:
-            connection.close()
-
-    def metric(self, series: str) -> float:
-        """The value of one series of /metrics; fails when it is not there."""
-        found = re.search(rf"^{re.escape(series)} (\S+)$", self.get("/metrics")[2], re.MULTILINE)
-        assert found, f"{series} is not exported"
-        return float(found.group(1))
-
-    def end(self) -> int:
-        """SIGTERM; the exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(5)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return status
+from tests.demoshop import DEMO, Emergencies, Running, publish, within
+from watchdog.model import EMERGENCY_FLAGS
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Running]:
     flags = tmp_path / "shop.flagd.json"
     publish(flags, 0)
-    running = Running(flags)
+    ops = tmp_path / "ops.flagd.json"
+    Emergencies(ops).prepare()
+    running = Running(flags, ops)
     yield running
     if running.process.poll() is None:
         running.end()
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    """Asks until it holds or the time is up."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if holds():
-            return True
-    return False
 
 
 def test_serves_the_old_checkout_while_the_flag_is_off(shop: Running) -> None:
@@ -135,6 +64,69 @@ def test_metrics_carry_the_variant_and_exist_before_the_first_failure(shop: Runn
     assert shop.metric('http_request_duration_seconds_count{variant="on"}') == 0
     assert within(2, lambda: shop.metric('smoke_tests_total{result="passed"}') > 0)
     assert shop.metric('smoke_tests_total{result="failed"}') == 0
+
+
+def test_everything_is_open_while_no_emergency_flag_is_on(shop: Running) -> None:
+    assert shop.ask("POST", "/order")[0] == 201
+    assert shop.ask("GET", "/orders")[2] == "1 orders\n"
+    assert shop.metric("shop_orders_total") == 1
+    for flag in EMERGENCY_FLAGS:
+        assert shop.metric(f'shop_refused_total{{flag="{flag}"}}') == 0
+
+
+def test_shutdown_turns_everybody_away_and_says_when_to_come_again(shop: Running) -> None:
+    flags = Emergencies(shop.ops)
+    flags.on("ops.shutdown", "the payment provider is down")
+    assert within(1, lambda: shop.get("/checkout", user="user-1")[0] == 503)
+    for method, path in (("GET", "/checkout"), ("GET", "/orders"), ("POST", "/order")):
+        status, headers, body = shop.ask(method, path)
+        assert status == 503
+        assert int(headers["Retry-After"]) > 0
+        assert "the payment provider is down" in body
+    assert shop.get("/healthz")[0] == 200
+    assert shop.metric('shop_refused_total{flag="ops.shutdown"}') >= 3
+    assert shop.metric('http_requests_total{code="500",variant="off"}') == 0
+    flags.off("ops.shutdown")
+    assert within(1, lambda: shop.get("/checkout", user="user-1")[0] == 200)
+
+
+def test_read_only_refuses_orders_and_lets_people_read(shop: Running) -> None:
+    flags = Emergencies(shop.ops)
+    assert shop.ask("POST", "/order")[0] == 201
+    flags.on("ops.read-only", "a migration until noon")
+    assert within(1, lambda: shop.ask("POST", "/order")[0] == 423)
+    status, headers, body = shop.ask("POST", "/order")
+    assert (status, "Retry-After" in headers) == (423, True)
+    assert body == "the shop takes no orders now: a migration until noon; everything can still be read\n"
+    taken = shop.metric("shop_orders_total")
+    assert shop.ask("GET", "/orders")[2] == f"{taken:g} orders\n"
+    assert shop.get("/checkout", user="user-1")[0] == 200
+    flags.off("ops.read-only")
+    assert within(1, lambda: shop.ask("POST", "/order")[0] == 201)
+
+
+def test_maintenance_shows_a_page_for_people_with_the_reason_quoted(shop: Running) -> None:
+    flags = Emergencies(shop.ops)
+    flags.on("ops.maintenance", "a bigger <disk>")
+    assert within(1, lambda: shop.ask("GET", "/checkout")[0] == 503)
+    status, headers, body = shop.ask("GET", "/checkout")
+    assert (status, headers["Content-Type"]) == (503, "text/html; charset=utf-8")
+    assert "Retry-After" in headers
+    assert body.startswith("<!doctype html>")
+    assert "a bigger &lt;disk&gt;" in body
+    assert "@WHY@" not in body
+    assert shop.metric('shop_refused_total{flag="ops.maintenance"}') >= 1
+
+
+def test_a_broken_flag_file_of_the_features_keeps_nobody_from_closing_the_shop(shop: Running) -> None:
+    shop.flags.write_text('{"flags": ')
+    Emergencies(shop.ops).on("ops.shutdown", "now")
+    assert within(1, lambda: shop.get("/checkout", user="user-1")[0] == 503)
+
+
+def test_a_broken_emergency_set_leaves_the_shop_as_it_is(shop: Running) -> None:
+    shop.ops.write_text("{}")
+    assert not within(0.5, lambda: shop.get("/checkout", user="user-1")[0] != 200)
 
 
 def test_sigterm_ends_it_with_status_0_even_with_a_connection_open(shop: Running) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from watchdog.config.flagsettings import FlagSettings
 from watchdog.config.settings import Settings
 from watchdog.errors import ConfigError
 from watchdog.model import Confirm, Rollout, Sequential
@@ -34,7 +35,9 @@ def settings_keys(model: type[BaseModel] = Settings, above: str = "") -> Iterato
         key = f"{above}{field.alias or name}"
         kinds = (field.annotation, *get_args(field.annotation))
         inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-        if inner is not None:
+        if inner is FlagSettings and name != "flags":
+            yield key, "none"  # the keys of `flags` once more
+        elif inner is not None:
             yield from settings_keys(inner, f"{key}.")
         else:
             yield key, written(field.get_default(call_default_factory=True))

@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def flags(path: Path) -> FlagdFile:
     service = FlagdFile(path, now=lambda: NOON)
-    service.init([FLAG, "search"])
+    service.init([FLAG, "search"], "me")
     return service
 
 
@@ -127,7 +127,7 @@ def test_nothing_is_invented_where_nothing_is_known(path: Path) -> None:
             call(FLAG, to(0))
     assert not path.exists()
 
-    service.init(["search"])
+    service.init(["search"], "me")
     for call in (service.kill, service.set):
         with pytest.raises(FlagServiceError, match="it is missing; the file holds search"):
             call(FLAG, to(0))
@@ -138,11 +138,11 @@ def test_init_leaves_a_broken_file_alone_and_brings_a_latch_back(path: Path, fla
     flags.kill(FLAG, to(0))
     path.write_text("oops")
     with pytest.raises(FlagServiceError, match="not JSON"):
-        flags.init([FLAG])
+        flags.init([FLAG], "me")
     assert path.read_text() == "oops"
 
     path.unlink()
-    assert FlagdFile(path).init([FLAG]) == [FLAG]
+    assert FlagdFile(path).init([FLAG], "me").created == (FLAG,)
 
     assert flags.read(FLAG).latch == "checkout-1"
     assert json.loads(path.read_text())["metadata"]["version"] == "4"

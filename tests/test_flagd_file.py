@@ -11,7 +11,7 @@ import pytest
 
 from tests.flagfiles import FLAG, NOON, OFF, edit, entry, serving, to
 from watchdog.errors import FlagServiceError
-from watchdog.flags.base import Change
+from watchdog.flags.base import Change, Prepared
 from watchdog.flags.flagd_file import FlagdFile
 from watchdog.model import NOBODY, Exposure
 
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def flags(path: Path) -> FlagdFile:
     service = FlagdFile(path, now=lambda: NOON)
-    service.init([FLAG, "search"])
+    service.init([FLAG, "search"], "me")
     return service
 
 
@@ -32,12 +32,12 @@ def flags(path: Path) -> FlagdFile:
 
 
 def test_init_creates_the_file_with_every_flag_off(path: Path) -> None:
-    created = FlagdFile(path).init([FLAG, "search", FLAG])
+    created = FlagdFile(path).init([FLAG, "search", FLAG], "me")
 
     document = json.loads(path.read_text())
-    assert created == [FLAG, "search"]
+    assert created == Prepared(str(path), (FLAG, "search"))
     assert document["$schema"] == "https://flagd.dev/schema/v0/flags.json"
-    assert document["metadata"] == {"flagSetId": "checkout", "version": "1"}
+    assert document["metadata"] == {"flagSetId": "checkout", "version": "1", "slo-watchdog.bucketing": "flagd-v2"}
     assert serving(path) == serving(path, "search") == OFF
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
@@ -46,19 +46,19 @@ def test_init_adds_missing_flags_and_touches_nothing_else(path: Path, flags: Fla
     flags.set(FLAG, to(25))
     before = path.read_bytes()
 
-    assert flags.init([FLAG, "search"]) == []
+    assert flags.init([FLAG, "search"], "me").created == ()
     assert path.read_bytes() == before
-    assert flags.init(["search", "profile"]) == ["profile"]
+    assert flags.init(["search", "profile"], "me").created == ("profile",)
     assert flags.read(FLAG).exposure == Exposure(25)
     assert serving(path, "profile") == OFF
 
 
 def test_init_creates_directories_but_no_empty_document(tmp_path: Path) -> None:
     path = tmp_path / "flags" / "shop" / "checkout.flagd.json"
-    FlagdFile(path).init([])
+    FlagdFile(path).init([], "me")
     assert not path.exists()
 
-    FlagdFile(path).init([FLAG])
+    FlagdFile(path).init([FLAG], "me")
     assert serving(path) == OFF
 
 
@@ -148,7 +148,12 @@ def test_everything_else_in_the_document_is_preserved(path: Path) -> None:
     FlagdFile(path).kill(FLAG, to(0))
 
     after = json.loads(path.read_text())
-    assert after["metadata"] == {"version": "2", "region": "eu", "budget": 1.5}
+    assert after["metadata"] == {
+        "version": "2",
+        "region": "eu",
+        "budget": 1.5,
+        "slo-watchdog.bucketing": "flagd-v2",
+    }
     assert after["flags"]["colour"] == foreign["flags"]["colour"]
     assert after["flags"][FLAG]["variants"] == foreign["flags"][FLAG]["variants"]
     assert after["flags"][FLAG]["metadata"]["owner"] == "payments"

@@ -15,7 +15,7 @@ from openfeature.contrib.provider.flagd import FlagdProvider
 from openfeature.contrib.provider.flagd.config import ResolverType
 from openfeature.evaluation_context import EvaluationContext
 
-from tests.flagfiles import FLAG, edit, to
+from tests.flagfiles import AUDIENCES, FLAG, edit, for_audiences, to
 from watchdog.flags.flagd_file import FlagdFile
 
 KEYS = [f"user-{number}" for number in range(10_000)]
@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def flags(path: Path) -> FlagdFile:
     service = FlagdFile(path)
-    service.init([FLAG, "search"])
+    service.init([FLAG, "search"], "me")
     return service
 
 
@@ -148,3 +148,32 @@ def test_an_older_file_moved_into_place_reaches_the_application_once_it_was_read
     assert flags.read(FLAG).exposure.none
 
     seen(lambda: not on(app, "anybody"))
+
+
+def test_an_audience_has_the_feature_by_its_attributes_and_everybody_else_as_before(path: Path) -> None:
+    flags = FlagdFile(path, audiences=AUDIENCES)
+    flags.init([FLAG], "me")
+    flags.set(FLAG, for_audiences(0, "beta", "staff"))
+    provider = FlagdProvider(resolver_type=ResolverType.FILE, offline_flag_source_path=str(path), deadline_ms=100)
+    api.set_provider_and_wait(provider, "audiences")
+    app = api.get_client("audiences")
+
+    def has(key: str | None, **attributes: str) -> bool:
+        return app.get_boolean_value(FLAG, default_value=False, evaluation_context=EvaluationContext(key, attributes))
+
+    try:
+        assert has("a", email="a@example.com")
+        assert has(None, plan="beta")
+        assert not any(has(key, email="a@example.org", plan="free") for key in KEYS[:200])
+        assert not any(has(key) for key in [None, "", *KEYS[:200]])
+
+        flags.set(FLAG, for_audiences(10, "beta", "staff"))
+        version_seen(app, path)
+        assert has("a", email="a@example.com")
+        assert 900 < len(exposed(app)) < 1100
+
+        flags.kill(FLAG, to(0))
+        version_seen(app, path)
+        assert not has("a", email="a@example.com")
+    finally:
+        api.shutdown()

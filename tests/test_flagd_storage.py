@@ -13,13 +13,15 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.flagfiles import FLAG, NOON, OFF, serving, to
-from watchdog.errors import FlagServiceError
+from watchdog.errors import FlagConflict, FlagServiceError
 from watchdog.flags.flagd_file import FlagdFile
+from watchdog.flags.flagd_storage import URGENT, FlagdStorage
 from watchdog.model import NOBODY, Exposure
 
 
@@ -31,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def flags(path: Path) -> FlagdFile:
     service = FlagdFile(path, now=lambda: NOON)
-    service.init([FLAG, "search"])
+    service.init([FLAG, "search"], "me")
     return service
 
 
@@ -101,21 +103,93 @@ def lock_held(path: Path) -> Iterator[None]:
         yield
 
 
-def test_a_lock_that_cannot_be_had_is_an_error_and_reading_goes_on(path: Path, flags: FlagdFile) -> None:
+def test_raising_waits_for_the_lock_in_vain_and_reading_goes_on(path: Path, flags: FlagdFile) -> None:
     impatient = FlagdFile(path, timeout=0.05)
     with lock_held(path):
-        for change in (impatient.set, impatient.kill):
+        for write in (lambda: impatient.set(FLAG, to(10)), lambda: impatient.init(["more"], "me")):
             with pytest.raises(FlagServiceError, match=r"another process has held its lock for 0.05 s") as raised:
-                change(FLAG, to(10))
+                write()
             assert not raised.value.permanent
         assert impatient.read(FLAG).exposure == NOBODY
     assert impatient.set(FLAG, to(10)).exposure == Exposure(10)
 
 
+def test_killing_and_lowering_do_without_the_lock(path: Path, flags: FlagdFile) -> None:
+    flags.set(FLAG, to(50, "qa-1"))
+    with lock_held(path):
+        began = time.monotonic()
+        assert flags.set(FLAG, to(20, "qa-1")).exposure == Exposure(20, cohort=True)
+        assert flags.kill(FLAG, to(0)).exposure == NOBODY
+        assert time.monotonic() - began < 2 * URGENT + 1
+        breaks = path.read_bytes()[:20]
+        path.write_bytes(breaks)
+        assert flags.kill(FLAG, to(0)).exposure == NOBODY
+    assert path.with_name(f".{path.name}.rejected").read_bytes() == breaks
+    assert list(path.parent.glob(".*.tmp")) == []
+
+
+def test_a_kill_does_not_need_a_lock_file_that_it_may_open(path: Path, flags: FlagdFile) -> None:
+    flags.set(FLAG, to(50))
+    lock = path.with_name(f".{path.name}.lock")
+    lock.unlink()
+    lock.symlink_to("nowhere/at/all")
+    with pytest.raises(FlagServiceError, match="cannot be locked"):
+        flags.set(FLAG, to(60))
+    assert flags.kill(FLAG, to(0)).exposure == NOBODY
+
+
+class NoExchange(FlagdStorage):
+    """On a file system that can only rename."""
+
+    def _exchanged(self, temporary: Path, target: Path) -> bool:
+        return False
+
+
+def test_where_files_cannot_be_exchanged_they_are_renamed_after_the_comparison(path: Path, flags: FlagdFile) -> None:
+    storage = NoExchange(path, 5.0)
+    found = storage.load()
+    storage.replace(b"new", found, alone=True)
+    assert path.read_bytes() == b"new"
+    with pytest.raises(FlagConflict):
+        storage.replace(b"newer", found, alone=True)
+    assert path.read_bytes() == b"new"
+
+
+def test_a_file_is_created_only_where_there_is_none(path: Path) -> None:
+    storage = FlagdStorage(path, 5.0)
+    storage.replace(b"new", None, alone=False)
+    with pytest.raises(FlagConflict, match="somebody else wrote it"):
+        storage.replace(b"newer", None, alone=False)
+    assert path.read_bytes() == b"new"
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+def test_the_same_content_has_the_same_version_wherever_it_comes_from(path: Path, flags: FlagdFile) -> None:
+    before = flags.set(FLAG, to(50))
+    whole = flags.document()[0]
+    path.write_text(json.dumps(json.loads(path.read_text())))  # laid out anew
+    assert flags.read(FLAG) == before
+    assert flags.document()[0] == whole
+    path.rename(path.with_name("elsewhere"))
+    path.with_name("elsewhere").rename(path)
+    assert flags.read(FLAG) == before
+    assert flags.document()[0] == whole
+
+
+def test_an_older_file_put_back_by_a_person_reads_as_it_did_then(path: Path, flags: FlagdFile) -> None:
+    then = flags.set(FLAG, to(5))
+    backup = path.read_bytes()
+    now = flags.set(FLAG, to(50))
+    path.write_bytes(backup)
+    assert flags.read(FLAG) == then
+    with pytest.raises(FlagConflict, match="expected"):
+        flags.set(FLAG, replace(to(60), expect=now.version))
+
+
 @pytest.mark.parametrize(
     ("place", "sentence"),
     [
-        ("missing/checkout.flagd.json", "No such file or directory.*create its directory"),
+        ("missing/checkout.flagd.json", "No such file or directory.*create its directory|no such file.*flags init"),
         ("file/checkout.flagd.json", "Not a directory.*correct flags.path"),
         ("directory", "Is a directory.*correct flags.path"),
         ("pipe", "it is not a regular file"),
@@ -157,7 +231,7 @@ def test_a_reader_never_sees_half_a_document(path: Path, flags: FlagdFile) -> No
 
 def test_two_writers_lose_nothing(path: Path, flags: FlagdFile) -> None:
     names = [f"flag-{number}" for number in range(4)]
-    flags.init(names)
+    flags.init(names, "me")
 
     def ramp(name: str) -> None:
         service = FlagdFile(path, timeout=60)

@@ -82,6 +82,10 @@ def full() -> Metrics:
     metrics.set_unsent(3, 42.0)
     metrics.on_job_error("a", "missed")
     metrics.on_http_error()
+    metrics.on_flag("flags", "new-checkout", 25.0)
+    metrics.on_flag("emergency", "ops.shutdown", 100.0)
+    metrics.on_flag_change("watchdog", "set", "applied")
+    metrics.set_flag_journal(2)
     return metrics
 
 

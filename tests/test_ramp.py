@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.rollouts import event, rollout
 from watchdog.model import Exposure, Ramp
 from watchdog.ramp import above, next_step, planned, same, same_percent, schedule
+from watchdog.rolloutfile import DaemonFacts
 
 HOUR, DAY = 3600.0, 86_400.0
 
@@ -186,3 +187,58 @@ def test_two_exposures_are_the_same_or_one_is_above_the_other_or_they_trade_coho
         assert not above(other, one, step)
     else:
         assert above(one, other, step) or above(other, one, step)
+
+
+RINGS = (
+    "{steps: [{audience: internal, for: 1d}, {audience: [beta, eu], for: 2d}, {audience: us, percent: 10, for: 1h}, "
+    "{percent: 100}]}"
+)
+TEAMS = DaemonFacts(audiences=frozenset({"internal", "beta", "eu", "us"}))
+
+
+def rings(text: str = RINGS, facts: DaemonFacts = TEAMS) -> Ramp:
+    return rollout(event(), ramp=text, daemon=facts).ramp
+
+
+def test_rings_add_audiences_and_whoever_has_the_feature_keeps_it() -> None:
+    plan = rings()
+    assert schedule(plan) == [
+        (0.0, Exposure(0.0)),
+        (0.0, Exposure(0.0, audiences=("internal",))),
+        (DAY, Exposure(0.0, audiences=("beta", "eu", "internal"))),
+        (3 * DAY, Exposure(10.0, audiences=("beta", "eu", "internal", "us"))),
+        (3 * DAY + HOUR, Exposure(100.0, audiences=("beta", "eu", "internal", "us"))),
+    ]
+    assert (plan.start, plan.to, plan.seconds) == (0.0, 100.0, 3 * DAY + HOUR)
+
+
+def test_following_the_rings_takes_each_once() -> None:
+    plan, exposure, taken = rings(), Exposure(0.0), []
+    while (step := next_step(plan, exposure)) is not None:
+        assert above(step.exposure, exposure, 0.001)
+        exposure = step.exposure
+        taken.append(step)
+    assert tuple(taken) == plan.steps
+
+
+def test_percentages_are_rounded_down_to_what_the_service_serves_and_empty_steps_are_left_out() -> None:
+    whole = DaemonFacts(smallest_step=1.0)
+    plan = rings(
+        "{steps: [{percent: 0.5, for: 1h}, {percent: 1.9, for: 2h}, {percent: 2, for: 1d}, {percent: 3}]}", whole
+    )
+    assert schedule(plan) == [
+        (0.0, Exposure(0.0)),
+        (HOUR, Exposure(1.0)),
+        (3 * HOUR, Exposure(2.0)),
+        (27 * HOUR, Exposure(3.0)),
+    ]
+    assert plan.seconds == 27 * HOUR
+
+    daily = rings("{strategy: progressive, over: 7d, every: 1h}", whole)
+    assert percents(daily) == [float(percent) for percent in range(1, 101)]
+    assert due(daily)[-1] == 7 * DAY
+    assert all(at >= percent / 100 * 7 * DAY - 1 for at, percent in zip(due(daily), percents(daily), strict=True))
+
+
+def test_the_cohorts_first_step_stays_when_percentages_are_coarse() -> None:
+    assert percents(rings(CANARY, DaemonFacts(smallest_step=1.0))) == [0.0, 25.0, 50.0, 75.0, 100.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from watchdog.bound import judge
 from watchdog.errors import ConfigError
-from watchdog.model import Cohorts, Comparison, Confirm, Kind, Mode, OnBreach, Rollout, Sequential, Target
+from watchdog.model import Cohorts, Comparison, Confirm, Kind, Mode, OnBreach, Rollout, Secondary, Sequential, Target
 from watchdog.quantities import parse_time
 from watchdog.rolloutfile import DaemonFacts, load_rollout, parse_rollout, rollout_from_resolved
 from watchdog.rolloutfile.standard import rules_directory, standard_names
@@ -382,8 +383,7 @@ def test_the_ramp_and_the_objectives_must_be_there() -> None:
         ("name: x\nvalue: v\nbelow: 1\nlabels: {job: x}", ".labels", ["use:"]),
         ("name: x\nvalue: v\nbelow: 1\nthreshold: 5", ".threshold", ["unknown key 'threshold'"]),
         ("name: x\ninternal: flag_rampe", ".internal", ["did you mean 'flag_ramp'"]),
-        ("name: x\ninternal: rollback_capability", ".internal", ["not part of this version", "which of the seven"]),
-        ("name: x\ninternal: alert_noise", ".internal", ["not part of this version"]),
+        ("name: x\ninternal: alert_noise", ".internal", ["not part of this version", "which of the seven"]),
         ("name: x\ninternal: flag_ramp\nrange: 5m", ".range", ["no meaning for an internal objective"]),
         ("name: x\ninternal: flag_ramp\nat_most: 5", ".at_most", ["internal objective"]),
         ("name: x\ninternal: flag_ramp\nsequential: {}", ".sequential", ["internal objective"]),
@@ -687,3 +687,127 @@ def test_every_rule_survives_the_ledger_exactly(text: str, scrape: float, propag
 def test_a_damaged_rule_of_the_ledger_is_refused(damaged: str) -> None:
     with pytest.raises(ConfigError, match="resolved rule"):
         rollout_from_resolved(damaged, "")
+
+
+# Rings, other services, emergency flags
+
+TEAMS = DaemonFacts(audiences=frozenset({"beta", "internal"}), services=frozenset({"edge", "mobile"}))
+
+
+@pytest.mark.parametrize(
+    ("steps", "place", "words"),
+    [
+        (
+            "[{audience: staff, for: 1h}, {percent: 5}]",
+            "ramp.steps[0].audience",
+            "'staff', which is not defined; audiences are defined in watchdog.yaml under flags.audiences (beta, internal)",
+        ),
+        ("[{audience: [], for: 1h}, {percent: 5}]", "ramp.steps[0].audience", "empty list"),
+        ("[{audience: [beta, beta], for: 1h}, {percent: 5}]", "ramp.steps[0].audience", "'beta' twice"),
+        (
+            "[{audience: beta, for: 1h}, {audience: beta, for: 1h}, {percent: 5}]",
+            "ramp.steps[1].audience",
+            "'beta', who has the feature already",
+        ),
+        ("[{audience: beta}, {percent: 5}]", "ramp.steps[0].for", "is missing"),
+        ("[{percent: 5, for: 1h}, {audience: beta}]", "ramp.steps[1].percent", "where the ramp ends"),
+        (
+            "[{percent: 5, for: 1h}, {audience: beta, percent: 5}]",
+            "ramp.steps[1].percent",
+            "is 5, not above the step before (5)",
+        ),
+        (
+            "[{percent: 5, for: 1h}, {audience: beta, percent: 4, for: 1h}, {percent: 6}]",
+            "ramp.steps[1].percent",
+            "is 4, below the step before (5)",
+        ),
+        ("[{percent: 5, for: 1h}, {for: 1h}, {percent: 6}]", "ramp.steps[1].percent", "is missing"),
+        (
+            "[{audience: 7d, for: 1h, cohort: [a]}, {percent: 6}]",
+            "ramp.steps[0].audience",
+            "'7d', which is not defined",
+        ),
+    ],
+)
+def test_a_ring_that_makes_no_sense_is_refused(steps: str, place: str, words: str) -> None:
+    found = problems(with_ramp(f"{{steps: {steps}}}"), TEAMS)
+    assert found[0][0] == f"r.yaml: {place}", found
+    assert words in found[0][1], found
+
+
+def test_an_audience_after_everybody_is_refused() -> None:
+    found = problems(with_ramp("{steps: [{percent: 100, for: 1h}, {audience: beta, percent: 100}]}"), TEAMS)
+    assert ("r.yaml: ramp.steps[1].audience", "adds nobody: the step before exposes 100 %") in found
+
+
+def test_where_no_audience_is_defined_the_refusal_says_so() -> None:
+    text = with_ramp("{steps: [{audience: beta, for: 1h}, {percent: 100}]}")
+    refused(text, "ramp.steps[0].audience", "under flags.audiences (none yet)")
+
+
+def test_a_service_that_cannot_target_refuses_rings_and_canaries() -> None:
+    narrow = replace(TEAMS, supports_audiences=False, supports_cohort=False)
+    text = with_ramp("{steps: [{audience: beta, for: 1h}, {percent: 100}]}")
+    refused(text, "ramp.steps[0].audience", "the flag service cannot target any", facts=narrow)
+    canary = "{strategy: canary, cohort: [qa], cohort_for: 1h, over: 1d, every: 1h}"
+    refused(with_ramp(canary), "ramp.strategy", "which the flag service cannot; write progressive", facts=narrow)
+
+
+def test_a_ramp_that_the_service_cannot_begin_or_end_is_refused() -> None:
+    whole = DaemonFacts(smallest_step=1.0)
+    end = "is 12.5 %, but the flag service serves steps of 1 %"
+    refused(with_ramp("{strategy: percentage, to: 12.5}"), "ramp.to", end, facts=whole)
+    refused(with_ramp("{steps: [{percent: 1, for: 1h}, {percent: 12.5}]}"), "ramp.steps", end, facts=whole)
+    refused(with_ramp("{strategy: all_at_once, from: 0.5}"), "ramp.from", "is 0.5 %", facts=whole)
+
+
+def test_also_names_flags_of_other_services_and_the_frozen_rule_keeps_them() -> None:
+    text = with_keys("also: [edge, {service: mobile, flag: new-basket}, {service: edge, flag: other}]")
+    rollout = load(text, TEAMS)
+    assert rollout.also == (
+        Secondary("edge", rollout.flag),
+        Secondary("mobile", "new-basket"),
+        Secondary("edge", "other"),
+    )
+    assert rollout_from_resolved(rollout.resolved, text) == rollout
+    assert load(with_keys("also: []"), TEAMS).also == ()
+
+
+@pytest.mark.parametrize(
+    ("also", "place", "words"),
+    [
+        ("edge", "also", "expected a list"),
+        ("[egde]", "also[0].service", "unknown service 'egde'; did you mean 'edge'?; services are defined in"),
+        ("[{flag: x}]", "also[0].service", "is missing"),
+        ("[{service: edge, flags: x}]", "also[0].flags", "unknown key"),
+        ("[{service: edge, flag: 'a b'}]", "also[0].flag", "expected letters"),
+        ("[edge, {service: edge}]", "also[1]", "again; name each once"),
+        ("[[edge]]", "also[0].service", "expected text"),
+    ],
+)
+def test_an_also_that_names_nothing_is_refused(also: str, place: str, words: str) -> None:
+    refused(with_keys(f"also: {also}"), place, words, facts=TEAMS)
+
+
+def test_an_objective_can_name_the_emergency_flag_that_its_breach_switches_on() -> None:
+    lines = (
+        "name: orders",
+        "bad: orders_bad[$range]",
+        "total: orders[$range]",
+        "at_most: 1%",
+        "emergency: ops.read-only",
+    )
+    text = with_objective("\n".join(lines))
+    rollout = load(text)
+    assert rollout.objective("orders").emergency == "ops.read-only"
+    assert rollout_from_resolved(rollout.resolved, text) == rollout
+    assert all(objective.emergency is None for objective in rollout.objectives[:-1])
+    wrong = text.replace("ops.read-only", "ops.panic")
+    refused(wrong, "objectives[1].emergency", "'ops.panic'", "ops.shutdown or ops.read-only or ops.maintenance")
+
+
+def test_a_rings_frozen_rule_is_read_again_exactly() -> None:
+    text = with_ramp("{steps: [{audience: [internal, beta], for: 1h}, {percent: 10, for: 1d}, {percent: 100}]}")
+    rollout = load(text, TEAMS)
+    assert rollout.ramp.steps[0].exposure.audiences == ("beta", "internal")
+    assert rollout_from_resolved(rollout.resolved, text) == rollout

@@ -138,7 +138,7 @@ def test_an_observation_records_the_real_flag_beside_the_simulated_one(tmp_path:
     stage.run(NOON + 14 * MINUTE)
     readings = [fact.exposure for fact in stage.ledger.readings(stage.stored.id)]
     assert readings == [Exposure(0), Exposure(7)]
-    assert stage.control["desired"] == {"percent": 50.0, "cohort": False}
+    assert stage.control["desired"] == {"percent": 50.0, "cohort": False, "audiences": []}
     stage.close()
 
 

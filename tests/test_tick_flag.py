@@ -62,7 +62,7 @@ def test_a_person_who_turns_it_off_in_mid_incident_is_not_undone_when_metrics_re
     stage.turned_to(0)
     stage.run(HALF + 40 * MINUTE)
     assert stage.percent == 0.0
-    assert stage.control["desired"] == {"percent": 0.0, "cohort": False}
+    assert stage.control["desired"] == {"percent": 0.0, "cohort": False, "audiences": []}
     assert stage.control["hold"]["cause"] == "drift"
     assert stage.told("drift", "hold") == ["drift", "hold"]
     stage.restart()

@@ -37,6 +37,11 @@ EXAMPLES = {
     "/api/v1/rollouts/{id}/transitions": f"{API}/transitions",
     "/api/v1/rollouts/{id}/report": f"{API}/report?format=json",
     "/api/v1/rollouts/{id}/commands/{command}": f"{API}/commands/1",
+    "/api/v1/flags": "/api/v1/flags",
+    "/api/v1/flags/{flag}": "/api/v1/flags/new-checkout",
+    "/api/v1/flags/{flag}/history": "/api/v1/flags/new-checkout/history",
+    "/api/v1/flags-audit": "/api/v1/flags-audit",
+    "/flagd/{set}.json": "/flagd/shop.json",
 }
 """An address of each path that answers JSON."""
 
@@ -157,8 +162,28 @@ def test_a_command_is_as_described(eventful: Site, verb: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "asked", "body", "status"),
+    [
+        ("/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags", "{}", 200),
+        ("/ofrep/v1/evaluate/flags/{key}", "/ofrep/v1/evaluate/flags/blue", "{}", 200),
+        ("/ofrep/v1/evaluate/flags/{key}", "/ofrep/v1/evaluate/flags/typo", "{}", 404),
+        ("/ofrep/v1/evaluate/flags/{key}", "/ofrep/v1/evaluate/flags/blue", "", 400),
+        ("/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags", "", 400),
+    ],
+)
+def test_what_readers_of_flags_get_is_as_described(
+    eventful: Site, path: str, asked: str, body: str, status: int
+) -> None:
+    answer = eventful.ask("POST", asked, data=body)
+    assert answer.status_code == status
+    schema = DOCUMENT["paths"][path]["post"]["responses"][str(status)]["content"]["application/json"]["schema"]
+    assert list(misfits(schema, answer.json())) == []
+
+
+@pytest.mark.parametrize(
     ("path", "asked", "status"),
     [
+        ("/flagd/{set}.json", "/flagd/typo.json", 404),
         ("/api/v1/rollouts/{id}", "/api/v1/rollouts/typo", 404),
         ("/api/v1/rollouts/{id}/evaluations", f"{API}/evaluations?to=noon", 400),
         ("/api/v1/rollouts/{id}/report", f"{API}/report?kind=final", 404),

@@ -9,16 +9,22 @@ from typing import Any, Self
 import requests
 
 from tests.ledgers import NOON
+from watchdog.audit import audited, open_changes
 from watchdog.flags.memory import InMemoryFlags
+from watchdog.flagsystem import FlagSystem
 from watchdog.ledger import Ledger, StoredRollout, open_ledger
 from watchdog.metrics import Metrics
-from watchdog.model import Series
+from watchdog.model import EMERGENCY_FLAGS, Series
 from watchdog.prometheus import Range
 from watchdog.rolloutfile import DaemonFacts, parse_rollout
+from watchdog.serving import Counts, FlagSet, Readers
 from watchdog.tick import RolloutTick
 from watchdog.web import Server, create_app
+from watchdog.web.readers import serve_routes
 from watchdog.web.reports import Build
 
+SHOP = FlagSet("shop", lambda: ("1", {"flags": {"blue": {"state": "ENABLED", "variants": {"on": 1}}}}), "flagd-v2", int)
+"""A flag set for readers, always the same."""
 TOKEN = "correct horse battery staple"
 NAME = "checkout-2.14.0"
 RULE = """\
@@ -85,6 +91,22 @@ class Site:
         self.flags = InMemoryFlags(["new-checkout", "old-checkout"])
         self.now = NOON + 0.5
         self.woken: list[str] = []
+        address = f"sqlite:///{directory / 'watchdog.db'}"
+        self.changes = open_changes(address, self.ledger, lambda: self.now, observer=self.metrics)
+        self.emergency = InMemoryFlags(EMERGENCY_FLAGS)
+        self.system = FlagSystem(
+            primary=audited(self.flags, "flags", self.changes, lambda: self.now, observer=self.metrics),
+            emergency=audited(
+                self.emergency,
+                "emergency",
+                self.changes,
+                lambda: self.now,
+                actions=dict.fromkeys(EMERGENCY_FLAGS, "emergency"),
+                observer=self.metrics,
+            ),
+            secondary={},
+            changes=self.changes,
+        )
         self.ready = (True, "ready")
         self.app = create_app(
             ledger=self.ledger,
@@ -94,6 +116,8 @@ class Site:
             ready=lambda: self.ready,
             wake=self.woken.append,
             report_bytes=report_bytes,
+            flags=self.system,
+            readers=serve_routes(Readers([SHOP], Counts(self.metrics.registry)), None),
         )
         self.answering = Server(self.app, "127.0.0.1", 0)
         self._ticks: dict[str, RolloutTick] = {}
@@ -115,7 +139,7 @@ class Site:
         """A pending rollout."""
         rollout = parse_rollout(rule.format(name=name, flag=flag), f"{name}.yaml", DaemonFacts())
         stored = self.ledger.add_rollout(rollout, file=f"rollouts/{name}.yaml", engine="0.1.0", now=self.now)
-        self._ticks[name] = RolloutTick(name, self.ledger, self.source, self.flags, lambda: self.now)
+        self._ticks[name] = RolloutTick(name, self.ledger, self.source, self.system.primary, lambda: self.now)
         return stored
 
     def tick(self, slots: int = 1, name: str = NAME) -> RolloutTick:

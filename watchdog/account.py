@@ -10,7 +10,7 @@ from watchdog.control import Control, Timeline
 from watchdog.evaluate import sentence
 from watchdog.figures import Tally, figures, window_figures
 from watchdog.ledger import Ledger, StoredRollout
-from watchdog.model import Evaluation, Exposure, Kind, Mode, Phase, Rollback, Rollout
+from watchdog.model import Deed, Evaluation, Exposure, Kind, Mode, Phase, Rollback, Rollout
 from watchdog.quantities import rfc3339
 from watchdog.rolloutfile import rollout_from_resolved
 from watchdog.watch import Watch
@@ -57,12 +57,14 @@ class Account:
                 "desired": control.desired.percent,
                 "actual": actual,
                 "cohort": control.desired.cohort,
+                "audiences": list(control.desired.audiences),
                 "confirmed": control.confirmed,
                 "error": reading.error if reading is not None and reading.exposure is None else None,
             },
             "window": self.window(),
             "objectives": [self._objective(o.name, last.get(o.name)) for o in self.rollout.objectives],
             "rollback": stamps(control.rollback),
+            "also": [deed_stamps(deed) for deed in control.deeds],
             "interim_at": _time(control.interim_at),
             "last_slot": _time(stored.last_slot),
             "next_slot": self._next_slot(),
@@ -235,6 +237,20 @@ def stamps(rollback: Rollback | None) -> dict[str, Any] | None:
         "acted_at": _time(rollback.acted_at),
         "confirmed_at": _time(rollback.confirmed_at),
         "recovered_at": _time(rollback.recovered_at),
+    }
+
+
+def deed_stamps(deed: Deed) -> dict[str, Any]:
+    """What else was done for safety, as plain data."""
+    return {
+        "kind": deed.kind,
+        "service": deed.service,
+        "flag": deed.flag,
+        "why": deed.why,
+        "decided_at": _time(deed.decided_at),
+        "acted_at": _time(deed.acted_at),
+        "confirmed_at": _time(deed.confirmed_at),
+        "error": deed.error or None,
     }
 
 

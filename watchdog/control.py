@@ -35,6 +35,8 @@ class Control:
     written_at: float | None = None
     """When the flag was last written (for the propagation that `flag_ramp` excuses)."""
     drifting: bool = False
+    contested: Exposure | None = None
+    """What the flag read when somebody else changed it under a step of ours, which was not written for it."""
     changed_after: str = ""
     """Version of the flag that was told as changed after the rollback ended."""
     blind: tuple[str, ...] = ()
@@ -57,13 +59,18 @@ class Control:
         return cls(**known)
 
 
+def _exposure(data: Mapping[str, Any]) -> Exposure:
+    return Exposure(**{**data, "audiences": tuple(data.get("audiences", ()))})
+
+
 def _rollback(data: Mapping[str, Any] | None) -> Rollback | None:
     return None if data is None else Rollback(**{**data, "escalated": tuple(data["escalated"])})
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "phase": Phase,
-    "desired": lambda data: Exposure(**{**data, "audiences": tuple(data.get("audiences", ()))}),
+    "desired": lambda data: _exposure(data),
+    "contested": lambda data: None if data is None else _exposure(data),
     "hold": lambda data: None if data is None else Hold(**data),
     "rollback": _rollback,
     "cause": lambda data: None if data is None else (str(data[0]), int(data[1])),

@@ -52,12 +52,16 @@ class SourceError(WatchdogError):
 class FlagServiceError(WatchdogError):
     """The flag service did not do what was asked; `permanent` means that trying again cannot help.
 
-    `retry_after` is how many seconds the service asked to be left alone, None when it did not say.
+    `retry_after` is how many seconds the service asked to be left alone, None when it did not say. `missing_set` says
+    that the whole set in which the flag would be has never been there: nobody has set it up.
     """
 
-    def __init__(self, message: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, permanent: bool = False, retry_after: float | None = None, missing_set: bool = False
+    ) -> None:
         self.permanent = permanent
         self.retry_after = retry_after
+        self.missing_set = missing_set
         super().__init__(message)
 
 

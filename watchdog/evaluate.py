@@ -17,7 +17,7 @@ from watchdog.model import (
     Series,
     Verdict,
 )
-from watchdog.quantities import format_number, format_share
+from watchdog.quantities import format_duration, format_number, format_share
 
 NOTHING = Series()
 PASS, FAIL = Verdict.PASS, Verdict.FAIL  # looked up once, not for each of a replay's slots
@@ -196,6 +196,8 @@ def describe_target(objective: Objective) -> str:
     words = objective.target.comparison.value.replace("_", " ")
     if objective.kind is Kind.EVENT:
         return f"{words} {format_share(objective.target.limit)} {'good' if objective.target.of_good else 'bad'}"
-    if objective.internal is not None:
+    if objective.internal == "flag_ramp":
         return "the desired percentage"
+    if objective.internal == "rollback_capability":
+        return f"a drill in the last 7 days, off in less than {format_duration(objective.target.limit)}"
     return f"{words} {format_number(objective.target.limit)}"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from watchdog.errors import LedgerError
 from watchdog.flags.base import FlagService
-from watchdog.ledger import BreachFact, Ledger
-from watchdog.model import Breach, Evaluation, FlagReading, Kind, Measurement, Phase, Reason, Verdict
-from watchdog.observe import Ask, Facts, Source, asks, observe, slots
+from watchdog.ledger import BreachFact, Drilled, Ledger
+from watchdog.model import Breach, Evaluation, FlagReading, Kind, Measurement, Phase, Reason, Rollout, Verdict
+from watchdog.observe import PROOF_LASTS, Ask, Facts, Source, asks, observe, rollback_capability, slots
 from watchdog.ramp import same
 from watchdog.reask import NOTHING_AGAIN, Key, again, forget, unsettled
 from watchdog.recall import Recalled, checkpoint_text, excused, is_unanswered, newest_due, refold, simulated
@@ -144,9 +144,15 @@ class Gather:
         internals = [o for o in rollout.objectives if o.kind is Kind.INTERNAL]
         newest = newest_due(rollout, now)
 
+        drilled = self._drilled(rollout, watch.at, until)
+
         def internal(at: int) -> dict[str, Evaluation]:
-            own = self._flag_ramp(memory, now, at, look, live=at == newest)
-            return {o.name: own for o in internals}
+            return {
+                o.name: rollback_capability(o, drilled, at)
+                if o.internal == "rollback_capability"
+                else self._flag_ramp(memory, now, at, look, live=at == newest)
+                for o in internals
+            }
 
         def excuse(at: int) -> frozenset[str]:
             return excused(internal(at), internals)
@@ -180,6 +186,15 @@ class Gather:
                         recovered.add(name)
                     was_missing = missing and grid == "slot"
         return frozenset(recovered)
+
+    def _drilled(self, rollout: Rollout, after: int, until: int) -> list[Drilled] | None:
+        """The drills that tell of the slots in (after, until]; None when the ledger cannot be read."""
+        if after >= until or all(o.internal != "rollback_capability" for o in rollout.objectives):
+            return []
+        try:
+            return self.ledger.drilled(after - PROOF_LASTS, until)
+        except LedgerError:
+            return None
 
     def _flag_ramp(self, memory: Recalled, now: float, at: int, look: Look, *, live: bool) -> Evaluation:
         """Whether the flag read what was desired at this slot; 0 is no deviation, else percent points."""

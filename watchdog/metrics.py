@@ -36,6 +36,8 @@ ROLLBACK_STAGES = (
 )
 """Each stage of a rollback with the stamps that it lies between."""
 NOTIFICATION_RESULTS = ("sent", "failed", "refused")
+EMERGENCY = "emergency"
+"""The service of the emergency flags."""
 _QUERY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _STAGE_SECONDS = (0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0)
 
@@ -52,6 +54,7 @@ class Metrics:
         self._rollouts()
         self._source()
         self._decisions()
+        self._flag_audit()
         self._people()
 
     def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
@@ -104,6 +107,18 @@ class Metrics:
         self._rollbacks = self._counter("rollbacks_total", "Rollbacks by what became of them.", "rollout", "result")
         self._stages = self._histogram(
             "rollback_seconds", "Time that each stage of a rollback took.", _STAGE_SECONDS, "rollout", "stage"
+        )
+
+    def _flag_audit(self) -> None:
+        self._percent = self._gauge(
+            "flag_percent", "Exposure that a flag last read, in percent, of any service.", "service", "flag"
+        )
+        self._emergency = self._gauge("emergency_flag", "1 while an emergency flag is on for anybody.", "flag")
+        self._changes = self._counter(
+            "flag_changes_total", "Changes of flags, tried and found.", "actor_kind", "action", "result"
+        )
+        self._journal = self._gauge(
+            "flag_audit_journal_entries", "Changes of flags that wait for the ledger in its journal."
         )
 
     def _people(self) -> None:
@@ -225,6 +240,20 @@ class Metrics:
         """How many messages wait, and the age of the oldest in seconds."""
         self._unsent.set(count)
         self._oldest.set(oldest_age)
+
+    def on_flag(self, service: str, flag: str, percent: float) -> None:
+        """A flag was read or written and serves this percentage."""
+        if service == EMERGENCY:
+            self._emergency.labels(flag).set(int(percent > 0))
+        self._percent.labels(service, flag).set(percent)
+
+    def on_flag_change(self, actor_kind: str, action: str, result: str) -> None:
+        """Somebody changed a flag, or tried to: `watchdog`, `operator` or `external`."""
+        self._changes.labels(actor_kind, action, result).inc()
+
+    def set_flag_journal(self, entries: int) -> None:
+        """How many changes of flags wait for the ledger."""
+        self._journal.set(entries)
 
     def on_job_error(self, rollout: str, kind: str) -> None:
         """A job failed; `kind` says how."""

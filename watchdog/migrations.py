@@ -310,6 +310,8 @@ def _flag_system(connection: Connection) -> None:
         schema,
         # Numbered without gaps by whoever appends: a missing number is a missing row.
         Column("id", Integer, primary_key=True, autoincrement=False),
+        # Recorded again, from the journal or by another process that saw the same, a change is still one row.
+        Column("uid", Text, nullable=False, unique=True),
         _double("at"),
         *(_text(name) for name in change),
         _text("rollout", null=True),
@@ -328,10 +330,13 @@ def _flag_system(connection: Connection) -> None:
         _double("at"),
         *(_text(name) for name in ("service", "flag", "reader", "by", "why")),
         _code("runs"),
-        _code("passed"),
-        _double("within"),
-        _text("report"),
-        Index("drills_at", "at"),
+        *(_double(name) for name in ("within", "touched_at")),
+        # Empty until it has ended.
+        _double("finished_at", null=True),
+        _code("passed", null=True),
+        _double("worst", null=True),
+        _text("report", null=True),
+        Index("drills_finished", "finished_at"),
     )
     schema.create_all(connection, checkfirst=False)
 

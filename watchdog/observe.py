@@ -12,12 +12,16 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from watchdog.evaluate import NOTHING, Answers, evaluate, measure
-from watchdog.model import Evaluation, Kind, Measurement, Objective, Rollout, Series
+from watchdog.ledger import Drilled
+from watchdog.model import Evaluation, Kind, Measurement, Objective, Reason, Rollout, Series, Verdict
 from watchdog.prometheus import Range
-from watchdog.quantities import promql_duration
+from watchdog.quantities import format_duration, promql_duration, rfc3339
 from watchdog.watch import Slot
 
 Progress = Callable[[int, int], None]
+
+PROOF_LASTS = 7 * 86_400.0
+"""Seconds for which a drill proves that a rollback reaches readers."""
 
 
 class Source(Protocol):
@@ -215,6 +219,25 @@ def slots(
                     taken[objective.name] = as_step(own[objective.name])
         ended = pooled.get(at, {}) if at % rollout.window.slice == 0 else {}
         yield Slot(at, found, taken, ended, excused(at) if excused is not None else frozenset())
+
+
+def rollback_capability(objective: Objective, drilled: Iterable[Drilled] | None, at: int) -> Evaluation:
+    """Whether a drill that ended in the week before `at` took its flag back in time, in its worst run.
+
+    The value is the worst run of the best such drill, in seconds, and the bound itself where none passed. `drilled` are
+    the drills that ended, by time, None when nobody could look.
+    """
+    if drilled is None:
+        return Evaluation(at, Verdict.UNKNOWN, Reason.UNREACHABLE, detail="the ledger could not be read for its drills")
+    recent = [drill for drill in drilled if at - PROOF_LASTS < drill.finished_at <= at]
+    worst = min((d.worst for d in recent if d.passed and d.worst is not None), default=objective.target.limit)
+    if objective.target.met_by(worst):
+        return Evaluation(at, Verdict.PASS, value=worst)
+    ended = f"; the newest, at {rfc3339(recent[-1].finished_at)}, failed" if recent else "; run `slo-watchdog drill`"
+    within = format_duration(objective.target.limit)
+    return Evaluation(
+        at, Verdict.FAIL, value=worst, detail=f"no drill under {within} has passed in the last 7 days{ended}"
+    )
 
 
 def _judged(objective: Objective, measured: Iterable[Measurement]) -> Iterator[Evaluation]:

@@ -189,7 +189,7 @@ def raw(objective: Objective, evaluation: Evaluation) -> Evaluation:
     if objective.kind is Kind.INTERNAL:
         if evaluation.value is None:
             return evaluation
-        good = evaluation.value == 0.0
+        good = objective.target.met_by(evaluation.value)
         return Evaluation(evaluation.at, Verdict.PASS if good else Verdict.FAIL, value=evaluation.value)
     if evaluation.value is None and evaluation.total is None:
         return evaluation

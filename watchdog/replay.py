@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from watchdog.control import Control, Timeline
 from watchdog.decide import Decision, Seen, asleep_until, decide, settle
 from watchdog.figures import Tally, figures, window_figures
+from watchdog.ledger import Drilled
 from watchdog.model import (
     Breach,
     Command,
@@ -17,12 +18,14 @@ from watchdog.model import (
     Exposure,
     FlagReading,
     Kind,
+    OnBreach,
     Rollout,
     Slice,
     Transition,
     Verdict,
 )
-from watchdog.observe import Facts, Source, asks, observe, slots
+from watchdog.observe import Facts, Source, asks, observe, rollback_capability, slots
+from watchdog.quantities import rfc3339
 from watchdog.watch import Found, Slot, Watch
 
 CHUNK = 5_040
@@ -40,6 +43,10 @@ class Replay:
     end: int
     keep_going: bool = False
     keep_evaluations: bool = False
+    drilled: Sequence[Drilled] = ()
+    """How the drills before the end ended, for `rollback_capability`."""
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    """Objectives of which nothing is known for that time, and why."""
     skips_quiet_slots: bool = True
     """Ask for no decision where none can come of it; a test shows that it makes no difference."""
     control: Control = field(init=False)
@@ -54,6 +61,7 @@ class Replay:
     _asleep_until: float = -math.inf
 
     def __post_init__(self) -> None:
+        self._leave_out()
         self.watch = Watch(self.rollout, self.start)
         self.timeline = Timeline()
         self.tally = Tally(self.rollout)
@@ -61,6 +69,22 @@ class Replay:
         self.control = Control(desired=Exposure(self.rollout.ramp.start))
         command = Command(0, "start", "replay", "", self.start)
         self._apply(decide(self.rollout, self.control, self._seen(float(self.start), commands=(command,))))
+
+    def _leave_out(self) -> None:
+        """Drop `rollback_capability` where the ledger knows of no drill from before the start: it was not measured."""
+        if any(drill.finished_at <= self.start for drill in self.drilled):
+            return
+        rollout, alpha = self.rollout, self.rollout.alpha
+        kept = tuple(o for o in rollout.objectives if o.internal != "rollback_capability")
+        if len(kept) == len(rollout.objectives):
+            return
+        why = f"the ledger has no drill from before {rfc3339(self.start)}"
+        gone = (o for o in rollout.objectives if o not in kept)
+        self.left_out.extend({"objective": objective.name, "why": why} for objective in gone)
+        self.rollout = replace(rollout, objectives=kept)
+        if self.rollout.alpha != alpha:  # the others share the chance of a false rollback as they do live
+            sharing = sum(o.on_breach is OnBreach.ROLLBACK for o in kept)
+            self.rollout = replace(self.rollout, false_rollback=alpha * sharing)
 
     def run(self, source: Source, on_slots: OnSlots | None = None) -> None:
         """Ask chunk by chunk, the next one while this one is folded, until the end or a terminal phase."""
@@ -145,16 +169,20 @@ class Replay:
         )
 
     def _internal(self, at: int) -> dict[str, Evaluation]:
-        """The simulated flag reads what is desired; nothing else is measured by the watchdog itself here."""
+        """The simulated flag reads what is desired; drills are those that there were at that time."""
         return {
-            o.name: Evaluation(at, Verdict.PASS, value=0.0) for o in self.rollout.objectives if o.kind is Kind.INTERNAL
+            o.name: rollback_capability(o, self.drilled, at)
+            if o.internal == "rollback_capability"
+            else Evaluation(at, Verdict.PASS, value=0.0)
+            for o in self.rollout.objectives
+            if o.kind is Kind.INTERNAL
         }
 
     def figures(self) -> dict[str, object]:
         """The object of `replay --json`: what was run, up to the first terminal phase."""
         windows = self.watch.windows
         window = window_figures(self.rollout, windows.interim.window, windows.final.window, self.control.final_at)
-        return figures(
+        found = figures(
             self.rollout,
             (self.start, self.at if self.control.phase.terminal and not self.keep_going else self.end),
             self.control.phase,
@@ -164,3 +192,4 @@ class Replay:
             exposure=self.timeline.confirmed(),
             transitions=self.transitions,
         )
+        return found | {"left_out": self.left_out}

@@ -7,11 +7,13 @@ recorded waits in `unrecorded` until the ledger is back.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from watchdog.decide import Decision, Seen, decide, settle
+from watchdog.act import Hand, undone
+from watchdog.decide import Decision, Seen, decide
 from watchdog.errors import FlagServiceError, LedgerConflict, LedgerError
-from watchdog.flags.base import Change, FlagService
+from watchdog.flags.base import FlagService
+from watchdog.flagsystem import FlagSystem
 from watchdog.gather import Batch, Gather, Look
 from watchdog.journal import Journal
 from watchdog.ledger import BreachFact, Ledger, Record
@@ -19,12 +21,11 @@ from watchdog.model import Breach, Command, Exposure, FlagReading, Mode, Phase
 from watchdog.observe import Source
 from watchdog.reask import unsettled
 from watchdog.recall import Recalled, begin, recall, simulated
-from watchdog.rows import as_record, as_settled
+from watchdog.rows import as_record
 from watchdog.unrecorded import Unrecorded, lowers, may_go_on, undecided
 
 AGAIN_SOON = 2.0
 """Seconds until the next try when the flag could not be written, or does not read a rollback yet."""
-ENGINE = "slo-watchdog"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class RolloutTick:
         flags: FlagService,
         clock: Callable[[], float],
         journal: Journal | None = None,
+        system: FlagSystem | None = None,
     ) -> None:
         self.name = name
         self.ledger = ledger
@@ -66,6 +68,7 @@ class RolloutTick:
         self.clock = clock
         self.memory: Recalled | None = None
         self._unrecorded = Unrecorded(name, ledger, journal)
+        self._hand = Hand(flags, system, clock, self._unrecorded)
         self._gather = Gather(ledger, source, flags)
         self.evaluated: list[tuple[str, str, str]] = []
         """The last tick's verdicts as (objective, verdict, reason), for the metrics."""
@@ -76,7 +79,7 @@ class RolloutTick:
     def over(self) -> bool:
         """Whether the rollout has ended and no answer that could amend its report is still waited for."""
         memory = self.memory
-        if memory is None or memory.control.phase not in (Phase.SIGNED_OFF, Phase.STOPPED):
+        if memory is None or memory.control.phase not in (Phase.SIGNED_OFF, Phase.STOPPED) or undone(memory):
             return False
         return memory.control.phase is Phase.STOPPED or not memory.unanswered
 
@@ -95,7 +98,10 @@ class RolloutTick:
         self._account_for(memory, now, batch)
         seen = self._seen(memory, now, batch, look, commands)
         decision = decide(memory.rollout, memory.control, seen)
-        return self._carry_out(memory, now, batch, look, seen, decision)
+        ticked = self._carry_out(memory, now, batch, look, seen, decision)
+        if self._hand.overtaken:
+            self.memory, self._hand.overtaken = None, False
+        return ticked
 
     # --- observe ------------------------------------------------------------------------------------------------
 
@@ -146,6 +152,7 @@ class RolloutTick:
         live = slot is not None and not batch.behind and now - (slot + rollout.delay) <= rollout.live_within
         if batch.behind:  # a resume empties the detectors at the newest slot: first be there
             commands = tuple(command for command in commands if command.verb != "resume")
+        emergency, emergency_unknown = self._hand.emergency(memory)
         return Seen(
             now=now,
             interim=interim,
@@ -162,6 +169,8 @@ class RolloutTick:
             smallest_step=self.flags.capabilities.smallest_step,
             taken_by=self._taken_by(memory),
             commands=commands,
+            emergency=emergency,
+            emergency_unknown=emergency_unknown,
         )
 
     def _taken_by(self, memory: Recalled) -> str | None:
@@ -196,9 +205,11 @@ class RolloutTick:
             return self._without_ledger(memory, facts, seen, decision, error)
         self._unrecorded.all_recorded()
         self._accept(memory, facts, decision)
-        failed = self._act(memory, seen, decision)
+        failed = self._hand.act(memory, seen, decision)
+        self._hand.drive(memory)
         reports = self._reports(memory, decision)
-        again_in = AGAIN_SOON if failed or _taking_back(memory) else (0.0 if batch.behind else None)
+        hurry = failed or _taking_back(memory) or undone(memory)
+        again_in = AGAIN_SOON if hurry else (0.0 if batch.behind else None)
         sentence = f"{decision.why}{f' ({failed})' if failed else ''}"
         return Ticked(sentence, again_in, reports, memory.control.phase)
 
@@ -216,11 +227,13 @@ class RolloutTick:
         self._unrecorded.keep(memory, self._as_record(memory, facts, decision))
         self._unrecorded.carried = []
         self._accept(memory, facts, decision)
-        failed = self._act(memory, seen, decision, recorded=False) if lowers(decision, seen) else None
+        failed = self._hand.act(memory, seen, decision, recorded=False) if lowers(decision, seen) else None
         if decision.control.phase is Phase.ROLLING_BACK and before.phase is not Phase.ROLLING_BACK:
             failed = self._unrecorded.note(facts.now, before.phase, decision) or failed
+        self._hand.drive(memory)
         why = f"{decision.why} (not recorded: {error}{f'; {failed}' if failed else ''})"
-        return Ticked(why, AGAIN_SOON if _taking_back(memory) else None, (), memory.control.phase)
+        again_in = AGAIN_SOON if _taking_back(memory) or undone(memory) else None
+        return Ticked(why, again_in, (), memory.control.phase)
 
     def _as_record(self, memory: Recalled, facts: _Facts, decision: Decision) -> Record:
         return as_record(memory, facts.now, facts.batch, facts.opened, facts.look, decision)
@@ -241,56 +254,6 @@ class RolloutTick:
             watch.windows.break_at(decision.took_back, rolled_back=True)
         if decision.resumed:
             watch.resume(watch.at)
-
-    def _act(self, memory: Recalled, seen: Seen, decision: Decision, *, recorded: bool = True) -> str | None:
-        """Make the flag what was decided; returns what went wrong, None when nothing did."""
-        control = memory.control
-        if simulated(memory.rollout):
-            if not control.confirmed:
-                self._settle(memory, seen, seen.now, None, recorded=recorded)
-            return None
-        if decision.write is None:
-            return None
-        reading, failed = self._write(memory, decision.write, decision.why)
-        if reading is None:
-            return failed
-        stamp = self.clock()
-        rollback = control.rollback
-        if rollback is not None and control.phase is Phase.ROLLING_BACK:
-            rollback = replace(rollback, acted_at=rollback.acted_at or stamp)
-        memory.control = replace(control, written_at=stamp, rollback=rollback)
-        self._settle(memory, seen, stamp, reading, recorded=recorded)
-        return None
-
-    def _write(self, memory: Recalled, how: str, why: str) -> tuple[FlagReading | None, str | None]:
-        rollout, desired = memory.rollout, memory.control.desired
-        cohort = rollout.ramp.cohort if desired.cohort else ()
-        change = Change(desired, cohort, ENGINE, why, rollout.name)
-        try:
-            if how == "kill":
-                return self.flags.kill(rollout.flag, change), None
-            return self.flags.set(rollout.flag, change), None
-        except FlagServiceError as error:
-            return None, f"the flag could not be written: {error}"
-
-    def _settle(self, memory: Recalled, seen: Seen, now: float, reading: FlagReading | None, *, recorded: bool) -> None:
-        """Record what the flag reads right after it was written (None: it is simulated, and follows at once)."""
-        after = replace(seen, now=now, reading=reading or FlagReading(memory.control.desired), opened=(), commands=())
-        decision = settle(memory.rollout, memory.control, after)
-        record = as_settled(memory, now, Look(reading) if reading is not None else None, decision)
-        try:
-            if recorded:
-                self._unrecorded.record(memory, record)
-        except LedgerConflict:
-            self.memory = None
-            return
-        except LedgerError:
-            recorded = False
-        if not recorded:
-            self._unrecorded.keep(memory, record)
-        memory.control = decision.control
-        for at, kind, exposure in decision.exposures:
-            memory.timeline.add(at, kind, exposure)
 
     def _reports(self, memory: Recalled, decision: Decision) -> tuple[str, ...]:
         """Sign-off reports that are due and not frozen yet (a crash may have come between)."""

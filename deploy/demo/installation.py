@@ -114,8 +114,9 @@ class Installation:
     def start_shop(self, rollout: str) -> None:
         """Start the build that this rollout is about."""
         share = BROKEN_SHARE if rollout == FAULTY else 0.0
-        flags = self.root / "flags" / "shop.flagd.json"
-        options = ("--port", str(self.ports.shop), "--flags", flags, "--version", VERSIONS[rollout])
+        flags = self.root / "flags"
+        files = ("--flags", flags / "shop.flagd.json", "--ops", flags / "ops.flagd.json")
+        options = ("--port", str(self.ports.shop), *files, "--version", VERSIONS[rollout])
         self.stage.start(
             "shop",
             self.script("shop.py", *options, "--hiccups", "--broken-share", str(share)),

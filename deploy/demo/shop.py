@@ -4,10 +4,12 @@ It asks `new-checkout` through the OpenFeature SDK with flagd's own provider rea
 any OpenFeature service does, and knows nothing of the watchdog. `--broken-share 0.15` starts the build whose
 new code cannot serve accounts without a region, 15 % of all; the old code of the same build serves them.
 
-    python deploy/demo/shop.py --port 8080 --flags flags.json [--broken-share 0.15]
+    python deploy/demo/shop.py --port 8080 --flags flags.json [--ops ops.json] [--broken-share 0.15]
 
 `GET /checkout` with an `X-User` header (or `?user=`) answers 200 or 500 and says in `X-Variant` which code
-served it; `/healthz` says that the process answers; `/metrics` is for Prometheus. SIGTERM ends it, status 0.
+served it, `POST /order` writes an order down, `GET /orders` counts them; `/healthz` says that the process
+answers; `/metrics` is for Prometheus. With `--ops` each request first asks the emergency flags of that second
+file (`doors.py`). SIGTERM ends it, status 0.
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ import sys
 import threading
 import time
 import zlib
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import parse_qs, urlsplit
 
 import prometheus_client
+from doors import Doors
 from openfeature import api
 from openfeature.client import OpenFeatureClient
 from openfeature.contrib.provider.flagd import FlagdProvider
@@ -40,6 +45,9 @@ TESTS_A_SECOND = 100
 SLOW_EVERY, SLOW, LOST_EVERY, FLAKY_EVERY = 100, 0.25, 1000, 200
 """Hiccups of a healthy service, old code and new: 1 % of checkouts are slow, 0.1 % fail, 0.5 % of tests are flaky.
 They are counted out, not drawn: a healthy build is then healthy in each slice, however short."""
+DOMAIN = "ops"
+"""OpenFeature's name for the emergency set, which is a file of its own: a bad write to the other cannot block it."""
+LONGEST_ORDER = 64 * 1024
 PRICES = {"tea": 450, "cup": 1290, "pot": 3900}
 """In cents."""
 
@@ -60,6 +68,13 @@ class Metrics:
         self.tests = Counter(
             "smoke_tests", "Results of the test suite that runs against this build.", ["result"], registry=self.registry
         )
+        self.refused = Counter(
+            "shop_refused",
+            "Requests turned away by an emergency flag; they are no checkouts.",
+            ["flag"],
+            registry=self.registry,
+        )
+        self.orders = Counter("shop_orders", "Orders written down.", registry=self.registry)
         Gauge("shop_info", "The build that runs.", ["version"], registry=self.registry).labels(version).set(1)
         for variant in ("on", "off"):
             self.duration.labels(variant)
@@ -67,6 +82,8 @@ class Metrics:
                 self.requests.labels(code, variant)
         for result in ("passed", "failed", "error"):
             self.tests.labels(result)
+        for flag in Doors.FLAGS:
+            self.refused.labels(flag)
 
 
 class Shop:
@@ -76,7 +93,8 @@ class Shop:
         self._client = client
         self._broken_share = broken_share
         self._hiccups = hiccups
-        self._served, self._tested = itertools.count(1), itertools.count(1)
+        self._served, self._tested, self._numbers = itertools.count(1), itertools.count(1), itertools.count(1)
+        self.ordered = 0
 
     def variant(self, user: str) -> str:
         """`on` when the flag gives this user the new code; `off` when it does not or cannot be read."""
@@ -104,6 +122,11 @@ class Shop:
             raise LookupError("this account has no region")
         return f"{old_receipt()}, tax included ({region})"
 
+    def order(self) -> int:
+        """Write an order down and answer its number."""
+        self.ordered = next(self._numbers)
+        return self.ordered
+
     def self_test(self) -> bool:
         """Run one test of the suite. Its made-up account has a region, which is how the defect got through."""
         flaky = self._hiccups and next(self._tested) % FLAKY_EVERY == 0
@@ -129,17 +152,41 @@ class Handler(BaseHTTPRequestHandler):
     server: ShopServer
 
     def do_GET(self) -> None:
-        """Route the three paths there are."""
+        """Route what people ask for past the doors, what machines ask for beside them."""
         url = urlsplit(self.path)
-        if url.path == "/checkout":
-            self._checkout(self.headers.get("X-User") or parse_qs(url.query).get("user", [""])[0])
-        elif url.path == "/metrics":
+        if url.path == "/metrics":
             body = prometheus_client.generate_latest(self.server.metrics.registry)
             self._answer(200, body, content_type=prometheus_client.CONTENT_TYPE_LATEST)
         elif url.path == "/healthz":
             self._answer(200, b"ok\n")
-        else:
+        elif self._may_enter(writes=False):
+            if url.path == "/checkout":
+                self._checkout(self.headers.get("X-User") or parse_qs(url.query).get("user", [""])[0])
+            elif url.path == "/orders":
+                self._answer(200, f"{self.server.shop.ordered} orders\n".encode())
+            else:
+                self._answer(404, b"not found\n")
+
+    def do_POST(self) -> None:
+        """Write an order down; its body is of no interest, but has to be read before the next request."""
+        given = self.headers.get("Content-Length", "0")
+        self.rfile.read(min(int(given), LONGEST_ORDER) if given.isdecimal() else 0)
+        if not self._may_enter(writes=True):
+            return
+        if urlsplit(self.path).path != "/order":
             self._answer(404, b"not found\n")
+            return
+        self.server.metrics.orders.inc()
+        self._answer(201, f"order {self.server.shop.order()} accepted\n".encode())
+
+    def _may_enter(self, *, writes: bool) -> bool:
+        """Whether no emergency flag stands in the way; answers the request when one does."""
+        refusal = self.server.doors.refusal(writes=writes)
+        if refusal is None:
+            return True
+        self.server.metrics.refused.labels(refusal.flag).inc()
+        self._answer(refusal.status, refusal.body, content_type=refusal.content_type, headers=refusal.headers)
+        return False
 
     def _checkout(self, user: str) -> None:
         began = time.perf_counter()
@@ -153,10 +200,18 @@ class Handler(BaseHTTPRequestHandler):
         metrics.duration.labels(variant).observe(time.perf_counter() - began)
         self._answer(status, f"{body}\n".encode(), variant=variant)
 
-    def _answer(self, status: int, body: bytes, *, content_type: str = "text/plain", variant: str = "") -> None:
+    def _answer(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        content_type: str = "text/plain",
+        variant: str = "",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         head = f"HTTP/1.1 {status} {self.responses[status][0]}\r\nContent-Type: {content_type}\r\n"
-        if variant:
-            head += f"X-Variant: {variant}\r\n"
+        for name, value in {**({"X-Variant": variant} if variant else {}), **headers}.items():
+            head += f"{name}: {value}\r\n"
         self.wfile.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
 
@@ -167,8 +222,9 @@ class ShopServer(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, port: int, shop: Shop, metrics: Metrics) -> None:
+    def __init__(self, port: int, shop: Shop, doors: Doors, metrics: Metrics) -> None:
         self.shop = shop
+        self.doors = doors
         self.metrics = metrics
         super().__init__(("127.0.0.1", port), Handler)
 
@@ -184,19 +240,25 @@ def _run_tests(shop: Shop, metrics: Metrics, ended: threading.Event) -> None:
             metrics.tests.labels("passed" if shop.self_test() else "failed").inc()
 
 
+def provider_of(file: Path) -> FlagdProvider:
+    """Flagd's provider for one flag file. One OpenFeature domain has one provider: two files are two domains."""
+    return FlagdProvider(resolver_type=ResolverType.FILE, offline_flag_source_path=str(file), deadline_ms=FLAG_POLL_MS)
+
+
 def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-    provider = FlagdProvider(
-        resolver_type=ResolverType.FILE, offline_flag_source_path=str(options.flags), deadline_ms=FLAG_POLL_MS
-    )
-    api.set_provider(provider)
+    api.set_provider(provider_of(options.flags))
     shop = Shop(api.get_client(), options.broken_share, hiccups=options.hiccups)
+    doors = Doors(None)
+    if options.ops is not None:
+        api.set_provider(provider_of(options.ops), DOMAIN)
+        doors = Doors(api.get_client(DOMAIN))
     metrics = Metrics(options.version)
-    server = ShopServer(options.port, shop, metrics)
+    server = ShopServer(options.port, shop, doors, metrics)
     threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
     tests = threading.Thread(target=_run_tests, args=(shop, metrics, ended))
     tests.start()
@@ -214,12 +276,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The shop of the demo.")
     parser.add_argument("--port", type=int, default=8080, help="loopback port; 0 takes a free one and prints it")
     parser.add_argument("--flags", type=Path, required=True, help="flagd's flag file")
+    parser.add_argument("--ops", type=Path, help="the emergency flags' file; without it they are not asked")
     parser.add_argument("--broken-share", type=float, default=0.0, help="share of users that the new code fails")
     parser.add_argument("--hiccups", action="store_true", help="fail and be slow now and then, as healthy services are")
     parser.add_argument("--version", default="1.0.0")
     options = parser.parse_args()
-    if not options.flags.is_file():
-        sys.exit(f"shop: there is no flag file {options.flags}; create it with: slo-watchdog flags init")
+    for file in (options.flags, options.ops):
+        if file is not None and not file.is_file():
+            sys.exit(f"shop: there is no flag file {file}; create it with: slo-watchdog flags init")
     serve(options)
 
 

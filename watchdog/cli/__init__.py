@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from watchdog import __version__
-from watchdog.cli import configuration, flags, observation, operation, past
+from watchdog.cli import configuration, drill, flags, flagset, observation, operation, past, preflight
 from watchdog.cli.shared import say_error
 from watchdog.errors import ConfigError, SourceError, WatchdogError
 
@@ -48,6 +48,9 @@ configuration.add_to(app)
 observation.add_to(app)
 operation.add_to(app)
 past.add_to(app)
+drill.add_to(app)
+preflight.add_to(app)
+flagset.add_to(flags.app)
 app.add_typer(flags.app, name="flags")
 
 

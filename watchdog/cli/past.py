@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from watchdog.cli.shared import AsJson, Config, instant, print_json, print_table, say_error, settings_of
+from watchdog.config.settings import Settings
 from watchdog.connect import open_prometheus
-from watchdog.errors import ConfigError, Problem
+from watchdog.errors import ConfigError, LedgerError, Problem
+from watchdog.ledger import Drilled, Ledger
+from watchdog.model import Rollout
 from watchdog.rolloutfile import load_rollout
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ def replay(
     last = math.floor(min(instant(end, "--to"), time.time() - rollout.delay))
     if last <= first:
         raise ConfigError([Problem("--to", "is not after --from (a future end is cut to now - delay)")])
-    run = Replay(rollout, first, last, keep_going)
+    run = Replay(rollout, first, last, keep_going, drilled=_drilled(settings, rollout, last))
     with open_prometheus(settings.prometheus, judge_skew=False, timeout=QUERY_TIMEOUT) as source:
         source.build_info()
         _with_progress(run, source)
@@ -57,6 +60,25 @@ def replay(
     else:
         _print(found)
     raise typer.Exit(1 if run.breaches else 0)
+
+
+def _drilled(settings: Settings, rollout: Rollout, until: int) -> list[Drilled]:
+    """The drills that the ledger knows of; none where it cannot be read: a replay makes no ledger and mends none."""
+    if all(objective.internal != "rollback_capability" for objective in rollout.objectives):
+        return []
+    scheme, sqlite, file = settings.ledger.partition("sqlite:///")
+    if sqlite and not scheme and not Path(file).is_file():
+        return []
+    try:
+        ledger = Ledger(settings.ledger)
+    except LedgerError:
+        return []
+    try:
+        return ledger.drilled(0.0, until)
+    except LedgerError:
+        return []
+    finally:
+        ledger.close()
 
 
 def _with_progress(run: Replay, source: Any) -> None:
@@ -86,6 +108,8 @@ def _print(found: dict[str, Any]) -> None:
         reasons = ", ".join(f"{reason} {count}" for reason, count in counts["reasons"].items())
         rows.append([name, str(counts["pass"]), str(counts["fail"]), str(counts["unknown"]), reasons or "-"])
     print_table(["objective", "pass", "fail", "unknown", "reasons"], rows)
+    for item in found["left_out"]:
+        typer.echo(f"not judged: {item['objective']}: {item['why']}")
     for breach in found["breaches"]:
         typer.echo(f"breach {breach['at']} {breach['objective']}: {breach['why']}")
     for gap in found["gaps"][:20]:

@@ -30,10 +30,21 @@ KEYS = {
     "redis": {"url", "set", "username", "password", "ca_file", "bucketing", "audiences"},
     "unleash": {"url", "token", "project", "environment", "ca_file"},
     "launchdarkly": {"url", "token", "project", "environment", "ca_file"},
-    "webhook": {"url", "secret", "ca_file"},
+    "webhook": {"url", "secret", "ca_file", "audiences"},
     "memory": set(),
 }
 """Which keys a service understands besides `service`, `timeout` and `propagation`."""
+
+ABILITIES = {
+    "flagd-file": (0.001, True, True),
+    "redis": (0.001, True, True),
+    "unleash": (1.0, True, False),
+    "launchdarkly": (0.001, True, False),
+    "webhook": (0.001, True, True),
+    "memory": (0.001, True, True),
+}
+"""What a plan may ask of a service, known without opening it: smallest step in percent, whether it has cohorts, and
+audiences. A test compares them with what each service says of itself."""
 
 NEEDED = {
     "redis": {"url": "redis://127.0.0.1:6379/0"},
@@ -99,8 +110,8 @@ def _refuse_hostile(condition: Any, name: str, depth: int = 0) -> None:
     elif isinstance(condition, list):
         for inner in listing(condition):
             _refuse_hostile(inner, name, depth + 1)
-    elif not isinstance(condition, str | int | float | bool | None):
-        raise ValueError(f"{name}: found {shown(condition)}; expected strings, numbers, lists and maps")
+    elif condition is not None and not isinstance(condition, str | int | float):  # a date, in YAML
+        raise ValueError(f"{name}: found {shown(condition)}; expected text, numbers, lists and maps")
 
 
 def _set_name(found: Any) -> str:

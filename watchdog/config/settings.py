@@ -12,9 +12,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from watchdog.config.flagsettings import DrillSettings, FlagSettings, ServeSettings
+from watchdog.config.flagsettings import ABILITIES, DrillSettings, FlagSettings, ServeSettings
 from watchdog.config.values import Address, Duration, File, Files, Headers, Ledger, Listen, Secret, Text, Url, Words
-from watchdog.quantities import parse_duration
 from watchdog.rolloutfile import DaemonFacts
 from watchdog.rolloutfile.fields import word
 
@@ -231,7 +230,7 @@ class Settings(BaseSettings):
 
     @property
     def emergency_flags(self) -> FlagSettings:
-        """The service of the emergency flags: as written, else the rollouts' own with a set of its own where it has sets.
+        """The service of the emergency flags: as written, else that of the rollouts, in another set if it has sets.
 
         A bad write to the rollouts' document then cannot block them. What cannot be read, as a webhook, cannot hold
         them: they are a flagd file then.
@@ -263,6 +262,15 @@ class Settings(BaseSettings):
 
     def facts(self) -> DaemonFacts:
         """What shapes verdicts, for the rule of each rollout."""
+        smallest_step, cohort, audiences = ABILITIES[self.flags.service]
         return DaemonFacts(
-            self.prometheus.scrape_interval, self.tick_deadline, self.flags.timeout, self.flags.worst_propagation
+            self.prometheus.scrape_interval,
+            self.tick_deadline,
+            self.flags.timeout,
+            self.flags.worst_propagation,
+            audiences=frozenset(self.flags.audiences),
+            smallest_step=smallest_step,
+            supports_cohort=cohort,
+            supports_audiences=audiences,
+            services=frozenset(self.services),
         )

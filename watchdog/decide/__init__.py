@@ -12,7 +12,9 @@ import math
 from watchdog.control import Control
 from watchdog.decide.breach import take_breaches
 from watchdog.decide.commands import COMMANDS, refuse_unknown
-from watchdog.decide.draft import Decision, Draft, Seen
+from watchdog.decide.deeds import tell_deeds
+from watchdog.decide.draft import Decision, Draft, Emergency, Seen
+from watchdog.decide.emergency import obey
 from watchdog.decide.flag import compare_flag
 from watchdog.decide.progress import judge_windows, soak_if_ramped, step_if_due, tell_blindness
 from watchdog.decide.rollback import escalate, verify
@@ -30,6 +32,7 @@ def decide(rollout: Rollout, control: Control, seen: Seen) -> Decision:
         start_if_due(draft)
     if draft.control.started_at is not None:
         take_breaches(draft)
+        obey(draft)
         compare_flag(draft)
         escalate(draft)
         verify(draft)
@@ -39,6 +42,7 @@ def decide(rollout: Rollout, control: Control, seen: Seen) -> Decision:
     elif draft.control.phase is Phase.ROLLING_BACK:
         compare_flag(draft)
         escalate(draft)
+    tell_deeds(draft)
     return draft.decision()
 
 
@@ -47,6 +51,7 @@ def settle(rollout: Rollout, control: Control, seen: Seen) -> Decision:
     draft = Draft(rollout, control, seen)
     compare_flag(draft)
     soak_if_ramped(draft)
+    tell_deeds(draft)
     return draft.decision()
 
 
@@ -67,4 +72,4 @@ def asleep_until(rollout: Rollout, control: Control) -> float:
     return (control.last_step_at if control.last_step_at is not None else control.started_at) + step.after
 
 
-__all__ = ["Decision", "Seen", "asleep_until", "decide", "settle"]
+__all__ = ["Decision", "Emergency", "Seen", "asleep_until", "decide", "settle"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from watchdog.decide.deeds import switch_on
 from watchdog.decide.draft import Draft
 from watchdog.decide.rollback import put_on_hold, take_back
 from watchdog.model import (
@@ -20,6 +21,7 @@ def take_breaches(draft: Draft) -> None:
         objective = draft.rollout.objective(breach.objective)
         words = f"{breach.objective} breached{' (found late)' if late else ''}: {breach.why}"
         draft.tell("breach", words, objective=breach.objective)
+        switch_on(draft, breach, words, late=late)
         if draft.control.phase in (Phase.RAMPING, Phase.SOAKING):
             if objective.on_breach is OnBreach.ROLLBACK:
                 _breach_takes_back(draft, breach, words, late=late)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from watchdog.decide.draft import Draft
+from watchdog.decide.emergency import still_on
 from watchdog.decide.rollback import put_on_hold, take_back
 from watchdog.model import (
     Command,
@@ -27,6 +28,9 @@ def _hold(draft: Draft, command: Command) -> None:
 def _resume(draft: Draft, command: Command) -> None:
     if draft.control.hold is None:
         _refuse(draft, command, "it is not held")
+        return
+    if on := still_on(draft):
+        _refuse(draft, command, on)
         return
     was = draft.control.hold
     draft.change(hold=None)

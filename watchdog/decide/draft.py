@@ -23,6 +23,23 @@ from watchdog.model import (
 from watchdog.ramp import above, same
 from watchdog.window import Window
 
+UNCONFIRMED_AFTER = 60.0
+"""Seconds after which what is not confirmed yet is paged again (and once more at its deadline)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emergency:
+    """An emergency flag that is on, by whom and why; both empty where its service does not say."""
+
+    flag: str
+    by: str = ""
+    why: str = ""
+
+    def __str__(self) -> str:
+        author = f"by {self.by}" if self.by else ""
+        said = ": ".join(part for part in (author, self.why) if part)
+        return f"{self.flag} is on" + (f" ({said})" if said else "")
+
 
 @dataclass(slots=True)
 class Seen:
@@ -49,6 +66,10 @@ class Seen:
     taken_by: str | None = None
     """Another active rollout that owns this flag."""
     commands: tuple[Command, ...] = ()
+    emergency: tuple[Emergency, ...] = ()
+    """The emergency flags that are on now. A replay has none: it knows of no emergency."""
+    emergency_unknown: str = ""
+    """Why the emergency flags cannot be read; empty while they can. Unknown is neither on nor off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +135,7 @@ class Draft:
 
     def desire(self, exposure: Exposure, *, confirmed: bool = False) -> None:
         """Ask for an exposure from this slot on."""
-        self.change(desired=exposure, confirmed=confirmed)
+        self.change(desired=exposure, confirmed=confirmed, contested=None)
         self.exposures.append((self.at, "confirmed" if confirmed else "desired", exposure))
 
     def decision(self) -> Decision:
@@ -145,7 +166,8 @@ def flag_write(draft: Draft) -> str | None:
         return "kill" if down and control.desired.none else None
     if same(seen.reading.exposure, control.desired, seen.smallest_step):
         return None
-    if control.hold is not None and above(control.desired, seen.reading.exposure, seen.smallest_step):
+    stands = control.hold is not None or seen.emergency or seen.emergency_unknown
+    if stands and above(control.desired, seen.reading.exposure, seen.smallest_step):
         return None  # a step asked for before the hold and not seen yet: it waits for the person too
     return "kill" if down and control.desired.none else "set"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from watchdog.control import Control
 from watchdog.decide.draft import Draft
 from watchdog.decide.rollback import put_on_hold
 from watchdog.model import (
@@ -41,13 +42,18 @@ def compare_flag(draft: Draft) -> None:
         _reads_higher(draft, reads)
     elif control.phase is Phase.ROLLING_BACK:
         _confirm(draft, reads)
-    elif control.confirmed:
+    elif control.confirmed or _turned_meanwhile(control, reads, seen.smallest_step):
         why = f"flag {draft.rollout.flag} was lowered to {reads} by somebody else (it had {control.desired})"
         draft.desire(reads, confirmed=True)
         # Below its last exposure there is a ramp to go again, once a person resumed it.
         again = control.phase is Phase.SOAKING and next_step(draft.rollout.ramp, reads) is not None
         draft.tell("drift", why, to=Phase.RAMPING if again else None)
         put_on_hold(draft, "drift", "watchdog", why)
+
+
+def _turned_meanwhile(control: Control, reads: Exposure, step: float) -> bool:
+    """Whether somebody else turned the flag between our reading it and our writing it: that is theirs to decide."""
+    return control.contested is not None and not same(reads, control.contested, step)
 
 
 def _lowered_with_cohort(draft: Draft, reads: Exposure) -> bool:
@@ -57,7 +63,7 @@ def _lowered_with_cohort(draft: Draft, reads: Exposure) -> bool:
 
 def _confirm(draft: Draft, reads: Exposure) -> None:
     control = draft.control
-    draft.change(desired=reads, confirmed=True, drifting=False)
+    draft.change(desired=reads, confirmed=True, drifting=False, contested=None)
     draft.exposures.append((draft.at, "confirmed", reads))
     rollback = control.rollback
     if control.phase is not Phase.ROLLING_BACK or rollback is None:

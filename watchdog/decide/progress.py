@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from watchdog.decide.draft import Draft, wait
+from watchdog.decide.emergency import in_the_way
 from watchdog.evaluate import sentence
 from watchdog.model import (
     Phase,
@@ -107,7 +108,7 @@ def step_if_due(draft: Draft) -> None:
 def _obstacles(draft: Draft) -> list[tuple[str, str]]:
     """Everything that a due step waits for, each with its sentence."""
     control, seen = draft.control, draft.seen
-    reasons: list[tuple[str, str]] = []
+    reasons = in_the_way(draft)
     if not seen.live:
         reasons.append(("live", "the newest slot is too old to act on"))
     for objective in draft.rollout.objectives:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from watchdog.decide.draft import Draft
+from watchdog.decide.deeds import kill_along
+from watchdog.decide.draft import UNCONFIRMED_AFTER, Draft
 from watchdog.evaluate import sentence
 from watchdog.model import (
     Breach,
@@ -15,9 +16,6 @@ from watchdog.model import (
     Severity,
     Verdict,
 )
-
-UNCONFIRMED_AFTER = 60.0
-"""Seconds after which an unconfirmed rollback is paged again (and once more at its deadline)."""
 
 
 def take_back(draft: Draft, why: str, by: str, detected_at: float, breach: Breach | None) -> None:
@@ -47,6 +45,7 @@ def take_back(draft: Draft, why: str, by: str, detected_at: float, breach: Breac
         f"{draft.rollout.name} is being rolled back to {to:g}%: {why}",
         objective=objective_of(breach),
     )
+    kill_along(draft, why)
 
 
 def put_on_hold(draft: Draft, cause: str, by: str, why: str) -> None:
@@ -55,7 +54,7 @@ def put_on_hold(draft: Draft, cause: str, by: str, why: str) -> None:
         return
     draft.change(hold=Hold(cause, by, draft.seen.now, why), waiting=(), waiting_for=())
     draft.tell("hold", f"held ({cause.replace('_', ' ')}) by {by}: {why}", by=by)
-    severity = Severity.INFO if cause == "operator" else Severity.CRITICAL
+    severity = {"operator": Severity.INFO, "emergency": Severity.WARNING}.get(cause, Severity.CRITICAL)
     draft.page("hold", f"hold:{draft.seen.now:.0f}", severity, f"{draft.rollout.name} held: {why}", cause=cause)
 
 

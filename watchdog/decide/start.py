@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from watchdog.decide.draft import Draft, wait
+from watchdog.decide.emergency import in_the_way
 from watchdog.model import (
     Exposure,
     Phase,
@@ -53,9 +54,9 @@ def _start_instant(draft: Draft) -> tuple[float, str] | None:
 
 def _start_obstacles(draft: Draft) -> list[tuple[str, str]]:
     rollout, control, seen = draft.rollout, draft.control, draft.seen
+    reasons = in_the_way(draft)
     if not draft.acts:
-        return []
-    reasons = []
+        return reasons
     if seen.taken_by is not None:
         reasons.append(("flag", f"flag {rollout.flag} is taken by the active rollout {seen.taken_by}"))
     if seen.reading is None:

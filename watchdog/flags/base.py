@@ -70,7 +70,10 @@ class Prepared:
 class FlagService(Protocol):
     """A flag service as the watchdog needs it."""
 
-    capabilities: Capabilities
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this service can do."""
+        ...
 
     def read(self, flag: str) -> FlagReading:
         """What the flag serves now. Raises FlagServiceError when it cannot be read or does not exist."""

@@ -1,5 +1,13 @@
 """The flag file on disk: read whole, replaced whole, one writer at a time, with the last known good bytes beside it.
 
+Writers take turns by a lock, except for those who must not wait (a kill): they go on without it when its holder does
+not move. So holding the lock proves nothing, and every replacement says which content it is meant to replace. That is
+compared right before the file is exchanged, and again with what the exchange brought out; something else is put back,
+with a newer time, and the writer gets a FlagConflict. A holder that wakes up in the middle of its write therefore
+learns of a kill and does not undo it. What remains: a writer stopped (or ended) between the exchange and putting back,
+some microseconds, after it had already been stopped between comparing and exchanging; and file systems without the
+exchange, where only the comparison is left. Then the next look at the flag finds it too high and sets it back.
+
 Both flagd and its Python provider look for a *newer modification time* and for nothing else: a change with an older or
 equal one is never noticed. So every replacement gets a time newer than any that this file is known to have had, in the
 future or not, and the copy beside the file carries the newest one across restarts and deletions.
@@ -11,19 +19,37 @@ import contextlib
 import errno
 import fcntl
 import os
-import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from watchdog.errors import FlagServiceError
+from watchdog.errors import FlagConflict, FlagServiceError
+from watchdog.flags.flagd_disk import (
+    Snapshot,
+    beside,
+    content_of,
+    exchange,
+    read_whole,
+    replace_file,
+    status_of,
+    sync_directory,
+    written,
+)
 
 NEWER_NS = 1_000_000
 """Step between two modification times, in nanoseconds: well above the precision at which readers compare."""
 
 POLL = 0.01
 """Seconds between two tries for the lock."""
+
+URGENT = 0.25
+"""Seconds that a kill waits for the lock: a write takes some milliseconds, so longer means that its holder stands."""
+
+TRIES = 10
+"""How often a file is put back, or a kill decided again, when others write at the same time."""
+
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What file systems without hard links answer."""
 
 HINTS = {
     errno.ENOSPC: "free some space on its file system",
@@ -36,14 +62,6 @@ HINTS = {
     errno.EISDIR: "it is a directory: correct flags.path",
     errno.EBUSY: "mount its directory instead of the single file, which cannot be replaced",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The whole file at one moment. `mtime_ns` is its modification time in nanoseconds since the epoch."""
-
-    raw: bytes
-    mtime_ns: int
 
 
 class FlagdStorage:
@@ -62,7 +80,7 @@ class FlagdStorage:
     def load(self) -> Snapshot | None:
         """The file's bytes and time, from one open file; None when there is no file."""
         try:
-            return _read(self.path)
+            return read_whole(self.path)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -74,31 +92,54 @@ class FlagdStorage:
         return copied.raw if copied is not None else None
 
     @contextlib.contextmanager
-    def locked(self, timeout: float | None = None) -> Iterator[None]:
-        """Hold the lock that all writers of this file take, in any process and thread. Not reentrant."""
-        target = self._target()
-        try:
-            lock = os.open(target.with_name(f".{target.name}.lock"), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise self._failed("cannot be locked", error) from error
-        try:
-            self._acquire(lock, self._timeout if timeout is None else timeout)
-            yield
-        finally:
-            os.close(lock)
+    def locked(self, timeout: float | None = None, *, insist: bool = False) -> Iterator[bool]:
+        """Hold the lock that all writers of this file take, in any process and thread. Not reentrant.
 
-    def replace(self, raw: bytes) -> None:
-        """Put `raw` in place of the file, at once and durably, with a newer time. Hold the lock."""
+        Yields whether it is held: with `insist` the wait is short and ends without it. `timeout` in seconds.
+        """
+        patience = self._timeout if timeout is None else timeout
         target = self._target()
-        like = _stat(target) or _stat(self.copy)
+        lock = None
+        try:
+            try:
+                name = target.with_name(f".{target.name}.lock")
+                lock = os.open(name, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                self._acquire(lock, min(patience, URGENT) if insist else patience)
+            except FlagServiceError:
+                if not insist:
+                    raise
+                alone = False
+            except OSError as error:
+                if not insist:
+                    raise self._failed("cannot be locked", error) from error
+                alone = False
+            else:
+                alone = True
+            yield alone
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+    def replace(self, raw: bytes, over: Snapshot | None, *, alone: bool) -> None:
+        """Put `raw` in place of the file that reads `over` (None: of no file), at once, durably, with a newer time.
+
+        Raises FlagConflict when something else is there: that stays. `alone` says whether the lock is held.
+        """
+        target = self._target()
+        temporary = beside(target, alone=alone)
         newest = max(time.time_ns(), self._known_ns(target) + NEWER_NS)
         try:
-            _replace(target, raw, newest, like)
+            with written(temporary, raw, newest, status_of(target) or status_of(self.copy)):
+                self._compare(over)
+                self._put(temporary, target, raw, over)
+            sync_directory(target.parent)
+        except FileExistsError as error:
+            raise self._changed() from error
         except OSError as error:
             raise self._failed("cannot be written", error) from error
         self._newest_ns = newest
 
-    def keep(self, snapshot: Snapshot) -> None:
+    def keep(self, snapshot: Snapshot, *, alone: bool = True) -> None:
         """Keep these bytes as the last known good ones, and make sure that readers notice them. Hold the lock.
 
         An older file that a person moved into place has an older time: no reader looks at it before it gets a newer
@@ -115,14 +156,14 @@ class FlagdStorage:
                 os.utime(target, ns=(newest, newest))
             self._newest_ns = newest
             if overlooked or changed:
-                _replace(self.copy, snapshot.raw, newest, _stat(target))
+                replace_file(self.copy, snapshot.raw, newest, status_of(target), alone=alone)
         except OSError as error:
             raise self._failed("its last known good copy cannot be kept", error) from error
 
-    def set_aside(self, raw: bytes) -> None:
+    def set_aside(self, raw: bytes, *, alone: bool = True) -> None:
         """Save bytes that are about to be replaced without having been understood, as far as possible."""
         with contextlib.suppress(OSError):
-            _replace(self.rejected, raw, time.time_ns(), _stat(self._target()))
+            replace_file(self.rejected, raw, time.time_ns(), status_of(self._target()), alone=alone)
 
     def make_directory(self) -> None:
         """Create the directory of the file."""
@@ -131,9 +172,54 @@ class FlagdStorage:
         except OSError as error:
             raise self._failed("its directory cannot be created", error) from error
 
+    def _compare(self, over: Snapshot | None) -> None:
+        """That nobody wrote since; by content, because the same content under another name or time loses nothing."""
+        found = self.load()
+        if (found and found.raw) != (over and over.raw):
+            raise self._changed()
+
+    def _put(self, temporary: Path, target: Path, raw: bytes, over: Snapshot | None) -> None:
+        if over is None:
+            try:
+                target.hardlink_to(temporary)
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                temporary.replace(target)
+        elif not self._exchanged(temporary, target):
+            temporary.replace(target)
+        elif content_of(temporary) != over.raw:
+            self._put_back(temporary, target, raw)
+            raise self._changed()
+
+    def _exchanged(self, temporary: Path, target: Path) -> bool:
+        try:
+            return exchange(temporary, target)
+        except FileNotFoundError as error:
+            raise self._changed() from error
+
+    def _put_back(self, temporary: Path, target: Path, raw: bytes) -> None:
+        """Undo an exchange that brought out something else than expected; so again, if that was wrong by then."""
+        for _ in range(TRIES):
+            back = content_of(temporary)
+            newest = max(time.time_ns(), self._known_ns(target, temporary) + NEWER_NS)
+            os.utime(temporary, ns=(newest, newest))
+            exchange(temporary, target)
+            self._newest_ns = newest
+            if content_of(temporary) == raw:
+                return
+            raw = back
+
+    def _changed(self) -> FlagConflict:
+        message = (
+            f"{self.path}: somebody else wrote it while a change was being written; expected one writer at a time; "
+            "what they wrote stays, and it is read and decided again."
+        )
+        return FlagConflict(message)
+
     def _copied(self) -> Snapshot | None:
         try:
-            return _read(self.copy)
+            return read_whole(self.copy)
         except OSError:
             return None
 
@@ -142,7 +228,7 @@ class FlagdStorage:
 
     def _known_ns(self, *paths: Path) -> int:
         """The newest modification time that this file is known to have had."""
-        found = [status.st_mtime_ns for path in (*paths, self.copy) if (status := _stat(path))]
+        found = [status.st_mtime_ns for path in (*paths, self.copy) if (status := status_of(path))]
         return max([self._newest_ns, *found])
 
     def _acquire(self, lock: int, timeout: float) -> None:
@@ -167,53 +253,3 @@ class FlagdStorage:
         hint = HINTS.get(error.errno or 0, "look at the file and its directory")
         expected = "expected a regular file in a directory that this user may write"
         return FlagServiceError(f"{self.path}: {what} ({error.strerror or error}); {expected}; {hint}.")
-
-
-def _read(path: Path) -> Snapshot:
-    # Non-blocking, so that a pipe in the file's place is an error and no endless wait.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        return Snapshot(file.read(), status.st_mtime_ns)
-
-
-def _stat(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except OSError:
-        return None
-
-
-def _replace(target: Path, raw: bytes, mtime_ns: int, like: os.stat_result | None) -> None:
-    """Write beside, flush, then rename over: a reader sees the old bytes or the new ones, and so does a power cut."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        temporary.unlink(missing_ok=True)  # left by a process that died while it held the lock
-        with temporary.open("xb") as file:
-            file.write(raw)
-            file.flush()
-            _make_like(file.fileno(), like)
-            os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _make_like(descriptor: int, like: os.stat_result | None) -> None:
-    """Owner and mode of the file that is replaced; readable for everybody where there was none."""
-    if like is None:
-        os.fchmod(descriptor, 0o644)
-        return
-    # Only root may give files away. Anybody else still keeps the mode, which is what readers depend on.
-    with contextlib.suppress(PermissionError):
-        os.fchown(descriptor, like.st_uid, like.st_gid)
-    os.fchmod(descriptor, stat.S_IMODE(like.st_mode))

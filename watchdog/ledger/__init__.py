@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 
 from watchdog.errors import LedgerError
+from watchdog.ledger.chain import Content, Finding, FlagChange, StoredChange, findings
+from watchdog.ledger.drills import Drilled, DrillIntent, Drills, StoredDrill
 from watchdog.ledger.facts import (
     BreachFact,
     Delivery,
@@ -20,26 +22,35 @@ from watchdog.ledger.facts import (
     StoredRollout,
     Unsent,
 )
+from watchdog.ledger.flagchanges import FlagChanges
 from watchdog.ledger.outbox import Outbox
 from watchdog.ledger.write import Recording
 from watchdog.migrations import STEPS, SchemaRefused, migrate
 
 __all__ = [
     "BreachFact",
+    "Content",
     "Delivery",
+    "DrillIntent",
+    "Drilled",
     "ExposureFact",
+    "Finding",
+    "FlagChange",
     "Ledger",
     "ReadingFact",
     "Record",
+    "StoredChange",
+    "StoredDrill",
     "StoredNotification",
     "StoredReport",
     "StoredRollout",
     "Unsent",
+    "findings",
     "open_ledger",
 ]
 
 
-class Ledger(Recording, Outbox):
+class Ledger(Recording, Outbox, FlagChanges, Drills):
     """One ledger, for all threads of a program. Every method is one transaction and raises LedgerError only."""
 
 

@@ -39,9 +39,9 @@ REPORTS = _table("reports", "id rollout at kind format path sha256")
 
 FLAG_CHANGES = _table(
     "flag_changes",
-    "id at service flag action by why rollout idem result before after version service_version error prev hash",
+    "id uid at service flag action by why rollout idem result before after version service_version error prev hash",
 )
-DRILLS = _table("drills", "id at service flag reader by why runs passed within report")
+DRILLS = _table("drills", "id at service flag reader by why runs within touched_at finished_at passed worst report")
 
 ALL: tuple[TableClause, ...] = (
     *(ROLLOUTS, HEADS, OBJECTIVES, TEXTS, EVALUATIONS, CONTROLS, STEPS, SLICE_MEASUREMENTS),

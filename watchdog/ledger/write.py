@@ -63,7 +63,7 @@ class Recording(Reading):
             _write_story(connection, record)
             for fact in record.breaches:
                 _write_breach(connection, record.rollout_id, fact)
-            _write_notifications(connection, record.rollout_id, record.notifications)
+            write_notifications(connection, record.rollout_id, record.notifications)
             if record.checkpoint is not None:
                 _write_checkpoint(connection, record.rollout_id, *record.checkpoint)
         self._texts.learn(learned)
@@ -230,7 +230,7 @@ def _write_breach(connection: Connection, rollout: int, fact: BreachFact) -> Non
         connection.execute(insert(breaches).values(row))
 
 
-def _write_notifications(connection: Connection, rollout: int, messages: Sequence[Notification]) -> None:
+def write_notifications(connection: Connection, rollout: int, messages: Sequence[Notification]) -> None:
     """The first message of a key stays: recorded again after a crash, it must not page twice."""
     if not messages:
         return

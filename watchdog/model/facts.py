@@ -78,7 +78,7 @@ class FlagReading:
 class Hold:
     """The ramp stands still until a person resumes it."""
 
-    cause: str  # operator | breach | drift | internal_error
+    cause: str  # operator | breach | drift | emergency | internal_error
     by: str
     since: float
     why: str

@@ -18,7 +18,7 @@ SCHEMA = "slo-watchdog/report/1"
 """Changes when a field is renamed or changes its meaning; new fields do not change it."""
 
 
-AFTERWARDS = frozenset({"recovered", "errors_continue", "blind", "sighted"})
+AFTERWARDS = frozenset({"recovered", "errors_continue", "blind", "sighted", "deed", "deed_done"})
 """Kinds of transitions that still belong to the watch when the rollout has ended: the rollback's effect is watched."""
 
 

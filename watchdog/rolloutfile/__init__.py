@@ -8,7 +8,7 @@ from typing import Any
 
 from watchdog.bound import WAIVERS, judge
 from watchdog.errors import ConfigError, Problem
-from watchdog.model import Cohorts, Mode, OnBreach, RollbackRule, Rollout, WindowRule
+from watchdog.model import Cohorts, Mode, OnBreach, RollbackRule, Rollout, Secondary, WindowRule
 from watchdog.quantities import format_duration, parse_duration, parse_percent, parse_share, parse_time, shown
 from watchdog.rolloutfile.detectors import Surroundings
 from watchdog.rolloutfile.fields import (
@@ -16,6 +16,7 @@ from watchdog.rolloutfile.fields import (
     Section,
     flag,
     grid,
+    listing,
     named,
     nullable,
     one_of,
@@ -24,8 +25,8 @@ from watchdog.rolloutfile.fields import (
     unknown,
     whole,
 )
-from watchdog.rolloutfile.objectives import read_objectives
-from watchdog.rolloutfile.ramps import read_ramp
+from watchdog.rolloutfile.objectives import bounded, read_objectives
+from watchdog.rolloutfile.ramps import Servable, read_ramp
 from watchdog.rolloutfile.resolved import freeze, thaw
 from watchdog.rolloutfile.yamltext import load_mapping, read_text
 
@@ -38,15 +39,26 @@ VERSION = named(r"[A-Za-z0-9][A-Za-z0-9._+:/@-]{0,99}", "a version or image tag 
 
 @dataclass(frozen=True, slots=True)
 class DaemonFacts:
-    """Daemon settings that shape verdicts and are frozen into the rule. All in seconds.
+    """Daemon settings that shape rules: times in seconds, and what its flag services can do.
 
-    `propagation` is the worst case from a flag write to its last reader.
+    `propagation` is the worst case from a flag write to its last reader, `smallest_step` is in percent. `audiences` are
+    the names that a ramp may use, `services` those of `also:`.
     """
 
     scrape_interval: float = 15.0
     tick_deadline: float = 10.0
     write_timeout: float = 5.0
     propagation: float = 0.0
+    audiences: frozenset[str] = frozenset()
+    supports_audiences: bool = True
+    supports_cohort: bool = True
+    smallest_step: float = 0.001
+    services: frozenset[str] = frozenset()
+
+    @property
+    def servable(self) -> Servable:
+        """What a ramp can ask of the flag service."""
+        return Servable(self.smallest_step, self.supports_cohort, self.supports_audiences, self.audiences)
 
 
 def load_rollout(path: Path, daemon: DaemonFacts) -> Rollout:
@@ -86,7 +98,8 @@ def _read(root: Section, daemon: DaemonFacts) -> Rollout | None:
     if not root.has("ramp"):
         root.problem("ramp", "is missing; write for example ramp: {strategy: progressive, over: 7d, every: 1h}")
     section = root.section("ramp")
-    ramp = read_ramp(section, interval) if root.sound("ramp") else None
+    ramp = read_ramp(section, interval, daemon.servable) if root.sound("ramp") else None
+    also = _also(root, names["flag"], daemon.services)
     start = ramp.start if ramp is not None else 100.0
     rollback = _rollback(root.section("rollback"), start)
     times = _times(root)
@@ -98,7 +111,7 @@ def _read(root: Section, daemon: DaemonFacts) -> Rollout | None:
         names["service"],
         names["version"],
         names["flag"],
-        objectives,
+        bounded(objectives, rollback.within),
         window,
         ramp,
         rollback,
@@ -106,6 +119,7 @@ def _read(root: Section, daemon: DaemonFacts) -> Rollout | None:
         interval,
         scrape_interval=daemon.scrape_interval,
         cohorts=cohorts,
+        also=also,
         tick_deadline=daemon.tick_deadline,
         write_timeout=daemon.write_timeout,
         propagation=daemon.propagation,
@@ -177,6 +191,26 @@ def _cohorts(root: Section) -> Cohorts | None:
     control = section.take("control", nullable(_matcher), None)
     section.close()
     return Cohorts(exposed, control)
+
+
+def _also(root: Section, flag_name: str, services: frozenset[str]) -> tuple[Secondary, ...]:
+    """The flags of other services that go when the rollout's own does."""
+    found: list[Secondary] = []
+    items: list[Any] = root.take("also", listing, [])
+    for index, item in enumerate(items):
+        place = f"also[{index}]"
+        data = item if isinstance(item, dict) else {"service": item}
+        section = Section(data, place, root.findings)
+        service = section.need("service", text, "", "the name of a service, a key of services: in watchdog.yaml")
+        other = Secondary(service, section.take("flag", NAME, flag_name))
+        section.close()
+        if section.sound("service") and service and service not in services:
+            hint = unknown("service", service, services) if services else f"unknown service {service!r}"
+            section.problem("service", f"{hint}; services are defined in watchdog.yaml under services")
+        elif other in found:
+            section.problem("", f"is the flag {other.flag} of {other.service} again; name each once")
+        found.append(other)
+    return tuple(found)
 
 
 def _waive(root: Section) -> dict[str, str]:

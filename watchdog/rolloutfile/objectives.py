@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from decimal import Decimal
 from typing import Any
 
 from watchdog.model import (
+    EMERGENCY_FLAGS,
     INTERNAL_OBJECTIVES,
     Comparison,
     Kind,
@@ -22,6 +24,7 @@ from watchdog.rolloutfile.fields import (
     flag,
     mapping,
     named,
+    nullable,
     one_of,
     positive_duration,
     positive_number,
@@ -36,8 +39,19 @@ COMPARISONS = tuple(comparison.value for comparison in Comparison)
 DETECTORS = ("sequential", "confirm")
 PROMETHEUS_ONLY = ("range", "no_data", "present", "outside", "fresh", "max_age")
 EVENTS_ONLY = ("min_events", "min_slice_events", "pool", "sequential")
-KEYS = ("name", "use", "labels", "on_breach", *MEASURES, *COMPARISONS, *DETECTORS, *PROMETHEUS_ONLY, *EVENTS_ONLY)
-MEASURED_HERE = ("flag_ramp",)
+KEYS = (
+    "name",
+    "use",
+    "labels",
+    "on_breach",
+    "emergency",
+    *MEASURES,
+    *COMPARISONS,
+    *DETECTORS,
+    *PROMETHEUS_ONLY,
+    *EVENTS_ONLY,
+)
+MEASURED_HERE = ("flag_ramp", "rollback_capability")
 ONE = Decimal(1)
 STANDIN = Decimal("0.001")
 """Judges the rest of an objective whose target is wrong, so that this is said once."""
@@ -114,6 +128,7 @@ def _objective(section: Section, around: Surroundings) -> Objective | None:
     before = len(section.findings.problems)
     name = section.need("name", _NAME, "", "a name, for example name: error_rate")
     on_breach = section.take("on_breach", one_of(OnBreach), None)
+    emergency = section.take("emergency", nullable(word(*EMERGENCY_FLAGS)), None)
     kind = _kind(section)
     objective = None
     if kind is Kind.INTERNAL:
@@ -121,7 +136,9 @@ def _objective(section: Section, around: Surroundings) -> Objective | None:
     elif kind is not None:
         objective = _measured(section, kind, name, on_breach, around)
     section.close(KEYS)
-    return objective if len(section.findings.problems) == before else None
+    if objective is None or len(section.findings.problems) != before:
+        return None
+    return dataclasses.replace(objective, emergency=emergency)
 
 
 def _kind(section: Section) -> Kind | None:
@@ -153,9 +170,19 @@ def _internal(section: Section, name: str, on_breach: OnBreach | None, around: S
         )
     _refuse(section, (*COMPARISONS, *PROMETHEUS_ONLY, *EVENTS_ONLY), "an internal objective")
     detector = read_confirm(section, around, scraped=False)
-    # What is measured is the distance between the reading and what is desired, in percent: none is wanted.
+    # Of the flag it is the distance between the reading and what is desired, in percent: none is wanted. The bound of
+    # a drill follows further down the file (`bounded`).
     target = Target(Comparison.AT_MOST, 0.0)
     return Objective(name, Kind.INTERNAL, target, detector, on_breach or OnBreach.PAGE, internal=internal)
+
+
+def bounded(objectives: tuple[Objective, ...], within: float) -> tuple[Objective, ...]:
+    """The objectives, with the seconds in which a drill must have taken its flag back: those of a rollback."""
+    target = Target(Comparison.BELOW, within)
+    return tuple(
+        dataclasses.replace(objective, target=target) if objective.internal == "rollback_capability" else objective
+        for objective in objectives
+    )
 
 
 def _refuse(section: Section, keys: tuple[str, ...], what: str) -> None:

@@ -1,8 +1,14 @@
-"""The `ramp:` of a rollout's file -> Ramp: every strategy becomes one list of planned steps."""
+"""The `ramp:` of a rollout's file -> Ramp: every strategy becomes one list of planned steps.
+
+Percentages are rounded down to what the flag service can serve, and a step that then adds nobody is left out: its
+waiting time goes to the next one, so the plan is never ahead of what was written.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from watchdog.model import Exposure, PlanStep, Ramp
@@ -21,7 +27,17 @@ KEYS = {
 ALL_KEYS = {"strategy", *(key for keys in KEYS.values() for key in keys)}
 
 
-def read_ramp(section: Section, interval: int) -> Ramp | None:
+@dataclass(frozen=True, slots=True)
+class Servable:
+    """What the flag service can serve: a smallest step in percent, a cohort or not, audiences or not, and which."""
+
+    smallest_step: float = 0.001
+    cohort: bool = True
+    audiences: bool = True
+    names: frozenset[str] = frozenset()
+
+
+def read_ramp(section: Section, interval: int, servable: Servable) -> Ramp | None:
     """The plan; None when something is wrong with it (the section's findings say what)."""
     before = len(section.findings.problems)
     strategy = _strategy(section)
@@ -32,9 +48,37 @@ def read_ramp(section: Section, interval: int) -> Ramp | None:
         section.has(key)
         section.problem(key, f"belongs to strategy {owners}, but the strategy is {strategy}; remove one of the two")
     start = section.take("from", parse_percent, 0.0)
-    ramp = _explicit(section, start) if strategy == "steps" else _planned(section, strategy, start, interval)
+    if strategy == "canary" and not servable.cohort:
+        message = "canary gives single people the feature first, which the flag service cannot; write progressive"
+        section.problem("strategy", message)
+    explicit = strategy == "steps"
+    ramp = _explicit(section, start, servable) if explicit else _planned(section, strategy, start, interval)
     section.close(ALL_KEYS)
-    return ramp if len(section.findings.problems) == before else None
+    if ramp is None or len(section.findings.problems) != before:
+        return None
+    return _reachable(section, ramp, servable.smallest_step)
+
+
+def _reachable(section: Section, ramp: Ramp, step: float) -> Ramp | None:
+    """The plan in whole steps of the service; None when it cannot begin or end where it should."""
+    for key, percent in (("from", ramp.start), ("to", ramp.to)):
+        if not math.isclose(percent, _down(percent, step), abs_tol=1e-9):
+            message = f"is {percent:g} %, but the flag service serves steps of {step:g} %; write a multiple of that"
+            section.problem("steps" if ramp.strategy == "steps" and key == "to" else key, message)
+            return None
+    steps: list[PlanStep] = []
+    waiting, exposure = 0.0, Exposure(ramp.start)
+    for planned in ramp.steps:
+        rounded = dataclasses.replace(planned.exposure, percent=_down(planned.exposure.percent, step))
+        waiting += planned.after
+        if rounded != exposure:
+            steps.append(PlanStep(rounded, waiting))
+            waiting, exposure = 0.0, rounded
+    return dataclasses.replace(ramp, steps=tuple(steps))
+
+
+def _down(percent: float, step: float) -> float:
+    return round(math.floor(percent / step + 1e-6) * step, 9)  # 12.345 / 0.001 is 12344.999999999998
 
 
 def _strategy(section: Section) -> str | None:
@@ -120,27 +164,74 @@ def _members(found: Any) -> tuple[str, ...]:
     return members
 
 
-def _explicit(section: Section, start: float) -> Ramp | None:
+def _explicit(section: Section, start: float, servable: Servable) -> Ramp | None:
     entries = section.sections("steps")
     if not section.has("steps") or (not entries and section.sound("steps")):
         section.problem("steps", "has no step; write at least one, for example steps: [{percent: 1, for: 1h}, ...]")
     steps: list[PlanStep] = []
-    last, after, seconds = start, 0.0, 0.0
+    reached, after, seconds = Exposure(start), 0.0, 0.0
     for index, entry in enumerate(entries):
-        percent = entry.need("percent", parse_percent, 0.0, "what is exposed, for example percent: 10")
-        if entry.sound("percent"):
-            if percent <= last:
-                before = "from" if index == 0 else "the step before"
-                entry.problem("percent", f"is {format_number(percent)}, not above {before} ({last:g}); a ramp goes up")
-            last = percent
-        if index < len(entries) - 1:
-            stay = entry.need("for", positive_duration, 0.0, "how long it stays before the next step, for example 1h")
-        else:
+        final = index == len(entries) - 1
+        reached = _next(entry, reached, servable, first=index == 0, final=final)
+        if final:
             stay = entry.take("for", positive_duration, 0.0)
+        else:
+            stay = entry.need("for", positive_duration, 0.0, "how long it stays before the next step, for example 1h")
         entry.close()
-        steps.append(PlanStep(Exposure(percent), after))
+        steps.append(PlanStep(reached, after))
         after = stay
         seconds += stay
     if not steps:
         return None
-    return Ramp("steps", start, last, tuple(steps), seconds)
+    return Ramp("steps", start, reached.percent, tuple(steps), seconds)
+
+
+def _next(entry: Section, reached: Exposure, servable: Servable, *, first: bool, final: bool) -> Exposure:
+    """What is exposed after a step: everybody who was, and somebody more."""
+    audiences = _audiences(entry, reached, servable)
+    if entry.has("audience") and not final and not entry.has("percent"):
+        return dataclasses.replace(reached, audiences=audiences)
+    example = "what is exposed, for example percent: 10"
+    if final and entry.has("audience"):
+        example = "where the ramp ends, for example percent: 100 in a last step of its own"
+    percent = entry.need("percent", parse_percent, reached.percent, example)
+    more = len(audiences) > len(reached.audiences) and not final
+    if entry.sound("percent") and (percent < reached.percent or (percent == reached.percent and not more)):
+        if entry.has("percent"):
+            before = "from" if first else "the step before"
+            found = f"is {format_number(percent)}, {'below' if more else 'not above'} {before} ({reached.percent:g})"
+            entry.problem("percent", f"{found}; a ramp goes up")
+        percent = reached.percent
+    return dataclasses.replace(reached, percent=percent, audiences=audiences)
+
+
+def _audiences(entry: Section, reached: Exposure, servable: Servable) -> tuple[str, ...]:
+    """The audiences that have the feature after a step; whoever has it keeps it."""
+    named: tuple[str, ...] = entry.take("audience", _names, ())
+    if named and not servable.audiences:
+        message = "names an audience, and the flag service cannot target any; write percentages"
+        entry.problem("audience", message)
+        return reached.audiences
+    for name in named:
+        if name not in servable.names:
+            known = ", ".join(sorted(servable.names)) or "none yet"
+            entry.problem(
+                "audience",
+                f"names {shown(name)}, which is not defined; audiences are defined in watchdog.yaml under "
+                f"flags.audiences ({known})",
+            )
+        elif name in reached.audiences:
+            entry.problem("audience", f"names {shown(name)}, who has the feature already; a step adds somebody")
+    if named and reached.percent == 100:
+        entry.problem("audience", "adds nobody: the step before exposes 100 %")
+    return tuple(sorted({*reached.audiences, *named}))
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    names = tuple(text(item) for item in (found if isinstance(found, list) else [found]))
+    if not names:
+        raise ValueError("found an empty list, expected at least one audience")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"names {shown(twice[0])} twice; name each audience once")
+    return names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -17,18 +17,23 @@ from starlette.routing import Route
 
 from watchdog import __version__
 from watchdog.errors import LedgerError
+from watchdog.flagsystem import FlagSystem
 from watchdog.ledger import Ledger
 from watchdog.metrics import CONTENT_TYPE, Metrics
 from watchdog.web.api import VERBS, Api
 from watchdog.web.bodies import authorize, order_of, read_body
+from watchdog.web.flags import Flags, flag_routes
 from watchdog.web.guard import Guard
 from watchdog.web.openapi import document
 from watchdog.web.page import status_page
 from watchdog.web.problems import Problem, of_status, response
+from watchdog.web.readers import serve_routes
 from watchdog.web.reports import Build, Reports, builder
 
 READERS = 4
 """Threads that read the ledger: few, so that no crowd of readers takes the connections that ticks need."""
+FLAG_ACTS = 4
+"""Threads that change flags and wait for flag services; readers of flags have as many of their own."""
 ROLLOUT = "/api/v1/rollouts/{id}"
 log = structlog.get_logger()
 
@@ -36,7 +41,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 Work = Callable[[Request], Response]
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - everything that is served, by name
     *,
     ledger: Ledger,
     metrics: Metrics,
@@ -45,10 +50,13 @@ def create_app(
     ready: Callable[[], tuple[bool, str]],
     wake: Callable[[str], None],
     report_bytes: Build | None = None,
+    readers: Sequence[Route] | None = None,
+    flags: FlagSystem | None = None,
 ) -> Starlette:
     """The daemon's HTTP side. `wake` is called with a rollout's name after a command for it was recorded.
 
-    `token` None refuses every changing call; `ready` says whether the daemon works, and in words why not.
+    `token` None refuses every changing call; `ready` says whether the daemon works, and in words why not. `readers`
+    are the routes of `serve_routes`, None where no flags are served; `flags` are the ones that can be changed here.
     """
     api = Api(ledger, clock, wake)
     reports = Reports(ledger, report_bytes or builder(ledger, clock))
@@ -66,6 +74,13 @@ def create_app(
         Route(f"{ROLLOUT}/transitions", on(api.transitions)),
         Route(f"{ROLLOUT}/report", on_report(lambda asked: reports.serve(asked, api.rollout(asked)))),
         Route(f"{ROLLOUT}/commands/{{command:int}}", on(api.command)),
+        *(serve_routes(None, None) if readers is None else readers),
+        *flag_routes(
+            Flags(flags, ledger),
+            look=workers.on_flag,
+            act=workers.on_flag_act,
+            allow=lambda asked, verb: _log_refusal(asked, verb, token),
+        ),
         *(Route(f"{ROLLOUT}/{verb}", _command(api, workers, token, verb), methods=["POST"]) for verb in VERBS),
     ]
     app = Starlette(
@@ -84,6 +99,8 @@ class Workers:
     def __init__(self) -> None:
         self._readers = ThreadPoolExecutor(READERS, "http-reader")
         self._reporter = ThreadPoolExecutor(1, "http-report")
+        self._flags = ThreadPoolExecutor(FLAG_ACTS, "http-flag")
+        self._flag_acts = ThreadPoolExecutor(FLAG_ACTS, "http-flag-act")
 
     def on(self, work: Work) -> Endpoint:
         """An endpoint that does `work` on one of a few threads."""
@@ -93,11 +110,19 @@ class Workers:
         """Likewise, one at a time: the report of a long watch is seconds of work and much memory."""
         return _endpoint(self._reporter, work)
 
+    def on_flag(self, work: Work) -> Endpoint:
+        """Likewise, for who reads of flags: a flag service may be slow to answer."""
+        return _endpoint(self._flags, work)
+
+    def on_flag_act(self, work: Work) -> Endpoint:
+        """Likewise, for who changes flags: no crowd of readers holds up a kill."""
+        return _endpoint(self._flag_acts, work)
+
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Give the threads up when the server stops; what they do is finished, what waits is dropped."""
         yield
-        for pool in (self._readers, self._reporter):
+        for pool in (self._readers, self._reporter, self._flags, self._flag_acts):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -125,7 +150,8 @@ def _log_refusal(request: Request, verb: str, token: str | None) -> None:
         authorize(request, token)
     except Problem as problem:
         peer = request.client.host if request.client is not None else None
-        log.warning("http", refused=verb, rollout=request.path_params["id"], peer=peer, why=problem.detail)
+        named = {"rollout" if name == "id" else name: value for name, value in request.path_params.items()}
+        log.warning("http", refused=verb, peer=peer, why=problem.detail, **named)
         raise
 
 

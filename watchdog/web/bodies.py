@@ -29,6 +29,14 @@ class Order:
     by: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """An order that says to what a flag is to be changed, where that is not clear from its verb."""
+
+    order: Order
+    value: float = 0.0
+
+
 def authorize(request: Request, token: str | None) -> None:
     """Let the request pass, or raise 403 (no token is configured at all) or 401 (it brings none, or another)."""
     if not token:
@@ -84,6 +92,31 @@ async def _read(request: Request) -> bytes | None:
 
 def order_of(content_type: str, body: bytes) -> Order:
     """The order in a body. 415 unless it is declared as JSON, 400 unless it is, 422 unless it says what is expected."""
+    return _order_in(_object_of(content_type, body))
+
+
+def wish_of(content_type: str, body: bytes, key: str | None) -> Wish:
+    """An order with one value more: `percent` (0 to 100), `version` (from 1), `on` (true or false); None: no value."""
+    found = _object_of(content_type, body)
+    if key is None:
+        return Wish(_order_in(found))
+    order = _order_in({name: value for name, value in found.items() if name != key}, also=key)
+    value = found.get(key)
+    expected, fits = {
+        "percent": ("a number from 0 to 100", _is_number(value) and 0 <= value <= 100),  # type: ignore[operator]
+        "version": ("a whole number from 1", _is_number(value) and isinstance(value, int) and 1 <= value < 2**31),
+        "on": ("true or false", isinstance(value, bool)),
+    }[key]
+    if not fits:
+        raise Problem("bad-body", f"{key} is {shown(value)}, expected {expected}")
+    return Wish(order, value)  # type: ignore[arg-type]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _object_of(content_type: str, body: bytes) -> dict[str, object]:
     if content_type.partition(";")[0].strip().lower() != "application/json":
         found = f"found Content-Type {shown(content_type)}" if content_type else "found no Content-Type"
         raise Problem("not-json", f"{found}, expected application/json")
@@ -93,8 +126,13 @@ def order_of(content_type: str, body: bytes) -> Order:
         raise Problem("bad-request", 'the body is not JSON; expected {"reason": "..."}') from error
     if not isinstance(found, dict):
         raise Problem("bad-body", f'the body is {shown(found)}, expected an object such as {{"reason": "..."}}')
+    return found
+
+
+def _order_in(found: dict[str, object], also: str | None = None) -> Order:
     if strangers := sorted(found.keys() - {"reason", "by"}):
-        raise Problem("bad-body", f"{shown(strangers[0])} is not a known key; expected reason, and by if you like")
+        expected = "reason" if also is None else f"reason, {also}"
+        raise Problem("bad-body", f"{shown(strangers[0])} is not a known key; expected {expected}, and by if you like")
     reason = _text(found, "reason", LONGEST_REASON)
     if reason is None:
         raise Problem("bad-body", 'reason is missing; say why, for example {"reason": "errors in the EU region"}')

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from watchdog.web.problems import KINDS, MEDIA_TYPE
+from watchdog.web.describe import SCHEMAS, answer, body, operation, path, query
+from watchdog.web.openapi_flags import flag_paths
+from watchdog.web.openapi_readers import reader_paths
 from watchdog.web.reports import FORMATS
 from watchdog.web.reports import KINDS as REPORT_KINDS
-from watchdog.web.schemas import SCHEMAS, ref, text
+from watchdog.web.schemas import ref, text
 
 Json = dict[str, Any]
 
@@ -27,16 +29,17 @@ def document(version: str) -> Json:
         "info": {
             "title": "slo-watchdog",
             "version": version,
-            "summary": "Rollouts, their verdicts and operator commands.",
+            "summary": "Rollouts, their verdicts, flags and operator commands.",
             "description": "Times are RFC 3339 in UTC, shares are fractions of 1, exposure is percent. Answers may "
             "gain fields; none is renamed.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": {**_daemon(), **_rollouts(), **_commands()},
+        "paths": {**_daemon(), **_rollouts(), **_commands(), **flag_paths(), **reader_paths()},
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "http.token_file of the daemon."}
+                "bearer": {"type": "http", "scheme": "bearer", "description": "http.token_file of the daemon."},
+                "reader": {"type": "http", "scheme": "bearer", "description": "serve.token_file, where there is one."},
             },
         },
     }
@@ -44,49 +47,47 @@ def document(version: str) -> Json:
 
 def _daemon() -> Json:
     return {
-        "/": {"get": _operation("page", "The status page.", _body("text/html", {"type": "string"}), "ledger")},
-        "/healthz": {"get": _operation("health", "Whether the process answers.", _json("Health"))},
+        "/": {"get": operation("page", "The status page.", body("text/html", {"type": "string"}), "ledger")},
+        "/healthz": {"get": operation("health", "Whether the process answers.", answer("Health"))},
         "/readyz": {
-            "get": _operation(
-                "ready", "Whether the ledger answers and every rollout ticks.", _json("Ready"), "not-ready"
+            "get": operation(
+                "ready", "Whether the ledger answers and every rollout ticks.", answer("Ready"), "not-ready"
             )
         },
-        "/metrics": {"get": _operation("metrics", "Prometheus metrics.", _body("text/plain", {"type": "string"}))},
-        "/openapi.json": {
-            "get": _operation("openapi", "This document.", _body("application/json", {"type": "object"}))
-        },
+        "/metrics": {"get": operation("metrics", "Prometheus metrics.", body("text/plain", {"type": "string"}))},
+        "/openapi.json": {"get": operation("openapi", "This document.", body("application/json", {"type": "object"}))},
     }
 
 
 def _rollouts() -> Json:
-    objective = _query("objective", "Only this objective.", {"type": "string"})
+    objective = query("objective", "Only this objective.", {"type": "string"})
     moment = {"type": "string", "format": "date-time"}
-    span = [_query("from", "Later than this; default one hour before `to`.", moment)]
-    span.append(_query("to", "Not later than this; default now.", moment))
-    number = {**_path("command", "The command's number."), "schema": {"type": "integer", "minimum": 1}}
+    span = [query("from", "Later than this; default one hour before `to`.", moment)]
+    span.append(query("to", "Not later than this; default now.", moment))
+    number = {**path("command", "The command's number."), "schema": {"type": "integer", "minimum": 1}}
     return {
         "/api/v1/rollouts": {
-            "get": _operation("rollouts", "The status of every rollout.", _json("Rollouts"), "ledger"),
+            "get": operation("rollouts", "The status of every rollout.", answer("Rollouts"), "ledger"),
         },
-        ROLLOUT: _of_rollout(_operation("rollout", "The status of one rollout.", _json("Status"), *_READING)),
+        ROLLOUT: _of_rollout(operation("rollout", "The status of one rollout.", answer("Status"), *_READING)),
         f"{ROLLOUT}/evaluations": _of_rollout(
-            _operation(
+            operation(
                 "evaluations",
                 "What the slots said, at most 2000 in one answer.",
-                _json("Evaluations"),
+                answer("Evaluations"),
                 *(*_READING, "bad-parameter"),
                 parameters=[objective, *span],
             )
         ),
         f"{ROLLOUT}/transitions": _of_rollout(
-            _operation("transitions", "What happened to the rollout.", _json("Transitions"), *_READING)
+            operation("transitions", "What happened to the rollout.", answer("Transitions"), *_READING)
         ),
         f"{ROLLOUT}/report": _of_rollout(_report()),
         f"{ROLLOUT}/commands/{{command}}": _of_rollout(
-            _operation(
+            operation(
                 "command",
                 "A command with what came of it.",
-                _json("Command"),
+                answer("Command"),
                 *(*_READING, "unknown-command"),
                 parameters=[number],
             )
@@ -106,14 +107,14 @@ def _report() -> Json:
     }
     ok = {"200": {"description": "The report.", "headers": headers, "content": content}}
     kind = "Which: the frozen `final` or `interim` one, or one built `now`. Default: final once signed off, else now."
-    return _operation(
+    return operation(
         "report",
         "The sign-off report.",
         ok,
         *(*_READING, "bad-parameter", "no-report", "report-changed"),
         parameters=[
-            _query("format", "Default html.", {"type": "string", "enum": list(FORMATS), "default": "html"}),
-            _query("kind", kind, {"type": "string", "enum": list(REPORT_KINDS)}),
+            query("format", "Default html.", {"type": "string", "enum": list(FORMATS), "default": "html"}),
+            query("kind", kind, {"type": "string", "enum": list(REPORT_KINDS)}),
         ],
     )
 
@@ -126,44 +127,14 @@ def _commands() -> Json:
     location = {"Location": {"schema": text("Where the outcome will be.", format="uri-reference")}}
     paths: Json = {}
     for verb, about in COMMANDS.items():
-        accepted = _json("Command", "202", "Recorded; the next tick, which follows at once, carries it out.")
+        accepted = answer("Command", "202", "Recorded; the next tick, which follows at once, carries it out.")
         accepted["202"]["headers"] = location
-        operation = _operation(verb, about, accepted, *refusals)
-        operation["security"] = [{"bearer": []}]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref("Order")}}}
-        paths[f"{ROLLOUT}/{verb}"] = {"parameters": [_path("id", "The rollout's name.")], "post": operation}
+        described = operation(verb, about, accepted, *refusals)
+        described["security"] = [{"bearer": []}]
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref("Order")}}}
+        paths[f"{ROLLOUT}/{verb}"] = {"parameters": [path("id", "The rollout's name.")], "post": described}
     return paths
 
 
 def _of_rollout(get: Json) -> Json:
-    return {"parameters": [_path("id", "The rollout's name.")], "get": get}
-
-
-def _operation(name: str, about: str, answers: Json, *problems: str, parameters: list[Json] | None = None) -> Json:
-    """An operation with its good answers and the problems it may end in; an internal error is always possible."""
-    by_status: dict[str, list[str]] = {}
-    for kind in (*problems, "internal"):
-        by_status.setdefault(str(KINDS[kind][0]), []).append(KINDS[kind][1])
-    refused = {
-        status: {"description": "; ".join(titles) + ".", "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}
-        for status, titles in sorted(by_status.items())
-    }
-    operation = {"operationId": name, "summary": about, "responses": {**answers, **refused}}
-    return operation if parameters is None else {**operation, "parameters": parameters}
-
-
-def _json(schema: str, status: str = "200", about: str = "") -> Json:
-    described = about or SCHEMAS[schema]["description"]
-    return {status: {"description": described, "content": {"application/json": {"schema": ref(schema)}}}}
-
-
-def _body(mime: str, schema: Json) -> Json:
-    return {"200": {"description": "The document.", "content": {mime: {"schema": schema}}}}
-
-
-def _query(name: str, about: str, schema: Json) -> Json:
-    return {"name": name, "in": "query", "required": False, "description": about, "schema": schema}
-
-
-def _path(name: str, about: str) -> Json:
-    return {"name": name, "in": "path", "required": True, "description": about, "schema": {"type": "string"}}
+    return {"parameters": [path("id", "The rollout's name.")], "get": get}

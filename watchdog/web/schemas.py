@@ -90,6 +90,7 @@ SCHEMAS: dict[str, Schema] = {
             "window": ref("Window"),
             "objectives": many(ref("ObjectiveStatus"), "In the order of the rule."),
             "rollback": maybe(ref("Rollback")),
+            "also": many(ref("Deed"), "What else was decided for safety, each with stamps of its own."),
             "interim_at": maybe(time("The interim sign-off.")),
             "last_slot": maybe(time("The newest slot that was evaluated.")),
             "next_slot": maybe(time("The slot that comes next; null when it is not watched.")),
@@ -98,7 +99,7 @@ SCHEMAS: dict[str, Schema] = {
     "Hold": thing(
         "The ramp stands still until a person resumes it.",
         {
-            "cause": text("operator, breach, drift or internal_error."),
+            "cause": text("operator, breach, drift, emergency or internal_error."),
             "by": text("Who."),
             "since": time("When."),
             "why": text("Why."),
@@ -110,6 +111,7 @@ SCHEMAS: dict[str, Schema] = {
             "desired": number("Percent that the ledger asks for.", minimum=0, maximum=100),
             "actual": maybe(number("Percent that the flag last read.", minimum=0, maximum=100)),
             "cohort": {"type": "boolean", "description": "Whether the canary cohort is asked for besides."},
+            "audiences": many(text("A name."), "Audiences asked for besides."),
             "confirmed": {"type": "boolean", "description": "Whether the flag has read what is asked for."},
             "error": maybe(text("Why the flag cannot be read now; null while it can.")),
         },
@@ -147,6 +149,19 @@ SCHEMAS: dict[str, Schema] = {
             "acted_at": maybe(time("The flag was written.")),
             "confirmed_at": maybe(time("The flag read it.")),
             "recovered_at": maybe(time("The breach had closed.")),
+        },
+    ),
+    "Deed": thing(
+        "Something done for safety beside the rollout's own flag; it is tried until it is confirmed.",
+        {
+            "kind": text("kill: a flag of another service; emergency: an emergency flag that was switched on."),
+            "service": text("Name of the service."),
+            "flag": text("The flag there."),
+            "why": text("In words."),
+            "decided_at": time("It was decided."),
+            "acted_at": maybe(time("The service was told.")),
+            "confirmed_at": maybe(time("The service read it.")),
+            "error": maybe(text("Why the newest try failed.")),
         },
     ),
     "Evaluations": thing(

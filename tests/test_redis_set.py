@@ -1,0 +1,329 @@
+"""The flag set in a real Redis: what the watchdog writes there, and what it understands of what people write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from tests.redisserver import FLAG, KEYS, RedisServer, to
+from watchdog.errors import ConfigError, FlagConflict, FlagServiceError
+from watchdog.flags import open_service
+from watchdog.flags.base import Change
+from watchdog.flags.redis_set import RedisSet
+from watchdog.flags.redis_store import RedisStore
+from watchdog.model import NOBODY, Exposure
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as running:
+        yield running
+
+
+@pytest.fixture
+def person(server: RedisServer) -> Iterator[redis.Redis]:
+    """Somebody with redis-cli, on an empty server."""
+    client = server.client()
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def flags(server: RedisServer, person: redis.Redis) -> Iterator[RedisSet]:
+    service = server.flags()
+    service.init([FLAG, "search"], "ops")
+    yield service
+    service.close()
+
+
+def document(person: redis.Redis) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(str(person.get(KEYS.doc)))
+    return found
+
+
+def audits(person: redis.Redis) -> list[dict[str, Any]]:
+    return [json.loads(fields["audit"]) for _, fields in person.xrange(KEYS.history)]
+
+
+def by_hand(person: redis.Redis, change: dict[str, Any], flag: str = FLAG) -> None:
+    """A person edits one flag and forgets the version."""
+    found = document(person)
+    found["flags"][flag] |= change
+    person.set(KEYS.doc, json.dumps(found))
+
+
+# What is written
+
+
+def test_init_creates_the_set_with_every_flag_off_and_once(server: RedisServer, person: redis.Redis) -> None:
+    flags = server.flags()
+    assert flags.init([FLAG, "search", FLAG], "ops").created == (FLAG, "search")
+    assert flags.init([FLAG, "search"], "ops").created == ()
+    assert flags.init(["profile", FLAG], "ops").created == ("profile",)
+    flags.close()
+
+    found = document(person)
+    assert found["metadata"] == {"flagSetId": "checkout", "version": "2", "slo-watchdog.bucketing": "flagd-v2"}
+    assert found["flags"][FLAG]["defaultVariant"] == "off"
+    assert "targeting" not in found["flags"][FLAG]
+    assert person.get(KEYS.version) == "2"
+    assert [audit["action"] for audit in audits(person)] == ["init", "init"]
+    assert audits(person)[0]["by"] == "ops"
+
+
+def test_a_change_is_written_with_version_history_and_announcement(flags: RedisSet, person: redis.Redis) -> None:
+    channel = person.pubsub(ignore_subscribe_messages=True)
+    channel.subscribe(KEYS.changed)
+    channel.get_message(timeout=1.0)
+
+    reading = flags.set(FLAG, to(25, idem="checkout-1:2"))
+
+    assert (reading.exposure, reading.idem) == (Exposure(25), "checkout-1:2")
+    assert flags.read(FLAG) == reading
+    rule = {"fractional": [["on", 25000], ["off", 75000]]}
+    assert document(person)["flags"][FLAG]["targeting"] == rule
+    assert person.get(KEYS.version) == document(person)["metadata"]["version"] == "2"
+    told = channel.get_message(timeout=5.0)
+    channel.close()
+    assert told is not None
+    assert told["data"] == "2"
+    number, fields = person.xrange(KEYS.history)[-1]
+    assert number == "2-0"
+    assert fields["doc"] == person.get(KEYS.doc)
+    audit = json.loads(fields["audit"])
+    assert {key: audit[key] for key in ("action", "flag", "by", "why", "rollout", "idem", "before", "after")} == {
+        "action": "set",
+        "flag": FLAG,
+        "by": "watchdog",
+        "why": "because",
+        "rollout": "checkout-1",
+        "idem": "checkout-1:2",
+        "before": "0%",
+        "after": "25%",
+    }
+
+
+def test_a_percentage_is_rounded_down(flags: RedisSet) -> None:
+    assert flags.set(FLAG, to(25.0009)).exposure == Exposure(25)
+    assert flags.set(FLAG, to(99.99999)).exposure == Exposure(99.999)
+    assert flags.set(FLAG, to(0.0004)).exposure == NOBODY
+
+
+def test_a_cohort_and_audiences_stand_before_the_weights(server: RedisServer, flags: RedisSet) -> None:
+    staff = {"ends_with": [{"var": "email"}, "@example.com"]}
+    knowing = server.flags(audiences={"staff": staff})
+    wanted = Exposure(5, cohort=True, audiences=("staff",))
+
+    reading = knowing.set(FLAG, Change(wanted, ("qa-1", "qa-2"), "watchdog", "ring", "checkout-1"))
+
+    assert (reading.exposure, reading.members) == (wanted, ("qa-1", "qa-2"))
+    knowing.close()
+    with pytest.raises(FlagServiceError, match=r"whose exposure is unknown"):
+        flags.read(FLAG)
+
+
+def test_what_the_flag_serves_already_is_not_written_again(flags: RedisSet, person: redis.Redis) -> None:
+    before = flags.set(FLAG, to(25))
+    assert flags.set(FLAG, to(25)) == before
+    assert person.xlen(KEYS.history) == 2
+
+
+def test_a_neighbour_changes_no_version(flags: RedisSet) -> None:
+    before = flags.read(FLAG)
+    flags.set("search", to(50))
+    assert flags.read(FLAG) == before
+    assert flags.set(FLAG, to(5, expect=before.version)).exposure == Exposure(5)
+
+
+# Kill and latch
+
+
+def test_a_kill_switches_off_and_latches_and_is_idempotent(flags: RedisSet, person: redis.Redis) -> None:
+    flags.set(FLAG, to(25, "qa-1"))
+    killed = flags.kill(FLAG, to(0, idem="k"))
+
+    assert (killed.exposure, killed.latch, killed.idem) == (NOBODY, "checkout-1", "k")
+    entry = document(person)["flags"][FLAG]
+    assert entry["state"] == "ENABLED"
+    assert "targeting" not in entry
+    assert entry["metadata"]["slo-watchdog.killed"] is True
+    assert flags.kill(FLAG, to(0, idem="again")) == killed
+    assert person.xlen(KEYS.history) == 3
+
+
+def test_a_kill_needs_no_compare_and_no_fresh_key(flags: RedisSet) -> None:
+    flags.kill(FLAG, to(0, idem="same"))
+    flags.set(FLAG, to(50, rollout="checkout-2"))
+    assert flags.kill(FLAG, to(0, rollout="checkout-2", idem="same", expect="of long ago")).exposure == NOBODY
+
+
+def test_another_rollout_takes_the_latch_away_and_the_same_one_does_not(flags: RedisSet) -> None:
+    flags.kill(FLAG, to(0))
+    assert flags.set(FLAG, to(1)).latch == "checkout-1"
+    assert flags.set(FLAG, to(2, rollout="checkout-2")).latch is None
+
+
+def test_an_emergency_flag_is_a_switch(flags: RedisSet, person: redis.Redis) -> None:
+    flags.init(["ops.shutdown"], "ops")
+    assert flags.set("ops.shutdown", to(100)).exposure == Exposure(100)
+    assert document(person)["flags"]["ops.shutdown"]["defaultVariant"] == "on"
+    assert "targeting" not in document(person)["flags"]["ops.shutdown"]
+    with pytest.raises(FlagServiceError, match="is a switch"):
+        flags.set("ops.shutdown", to(50))
+    person.set(KEYS.doc, "not JSON")
+    flags.set("ops.shutdown", to(0))
+    person.set(KEYS.doc, "not JSON")
+    assert flags.set("ops.shutdown", to(100)).exposure == Exposure(100)
+
+
+# Idempotency and compare-and-set
+
+
+def test_the_same_key_is_the_same_change(flags: RedisSet, person: redis.Redis) -> None:
+    before = flags.read(FLAG)
+    change = to(25, idem="step-1", expect=before.version)
+    done = flags.set(FLAG, change)
+
+    assert flags.set(FLAG, change) == done, "the answer was lost; the change was not"
+    assert person.hget(KEYS.idem, "step-1") == "2"
+    assert person.xlen(KEYS.history) == 2
+
+
+def test_a_repeated_step_does_not_undo_a_kill(flags: RedisSet) -> None:
+    flags.set(FLAG, to(25, idem="step-1"))
+    killed = flags.kill(FLAG, to(0, idem="kill"))
+    assert flags.set(FLAG, to(25, idem="step-1")) == killed
+
+
+def test_a_repeated_key_still_lowers(flags: RedisSet, person: redis.Redis) -> None:
+    flags.set(FLAG, to(25, idem="back"))
+    by_hand(person, {"targeting": {"fractional": [["on", 90], ["off", 10]]}})
+    assert flags.read(FLAG).exposure == Exposure(90)
+    assert flags.set(FLAG, to(25, idem="back")).exposure == Exposure(25)
+
+
+def test_a_step_does_not_overwrite_another_version(flags: RedisSet, person: redis.Redis) -> None:
+    read = flags.read(FLAG)
+    flags.set(FLAG, to(10, rollout=None))
+    with pytest.raises(FlagConflict, match=r"flags\.new-checkout: it has version 2-\w+; expected 1-\w+"):
+        flags.set(FLAG, to(25, expect=read.version))
+    with pytest.raises(FlagConflict):
+        flags.set(FLAG, to(5, expect=read.version))
+    assert flags.read(FLAG).exposure == Exposure(10)
+    assert person.xlen(KEYS.history) == 2
+
+
+def test_history_and_keys_are_trimmed_together(flags: RedisSet, person: redis.Redis, server: RedisServer) -> None:
+    inner = flags._set.store
+    short = RedisSet(RedisStore(inner.client, inner.place, KEYS, 2.0, keep=5))
+    for step in range(12):
+        short.set(FLAG, to(1 + step, idem=f"step-{step}"))
+
+    assert [number for number, _ in person.xrange(KEYS.history)] == ["9-0", "10-0", "11-0", "12-0", "13-0"]
+    assert sorted(person.hgetall(KEYS.idem)) == ["step-10", "step-11", "step-7", "step-8", "step-9"]
+
+
+# Edits by hand
+
+
+def test_an_edit_that_forgets_the_version_is_noticed_and_kept_in_the_history(
+    flags: RedisSet, person: redis.Redis
+) -> None:
+    before = flags.read(FLAG)
+    by_hand(person, {"targeting": {"fractional": [["on", 40], ["off", 60]]}})
+
+    after = flags.read(FLAG)
+    assert after.exposure == Exposure(40)
+    assert after.version != before.version
+    with pytest.raises(FlagConflict):
+        flags.set(FLAG, to(50, expect=before.version))
+    edited = person.get(KEYS.doc)
+    flags.set(FLAG, to(50, expect=after.version))
+    numbers = [number for number, _ in person.xrange(KEYS.history)]
+    assert numbers == ["1-0", "1-1", "2-0"]
+    assert [audit["action"] for audit in audits(person)] == ["init", "external", "set"]
+    assert person.xrange(KEYS.history)[1][1]["doc"] == edited
+
+
+def test_versions_go_on_after_the_version_key_was_lost_and_an_old_document_restored(
+    flags: RedisSet, person: redis.Redis
+) -> None:
+    old = str(person.get(KEYS.doc))
+    for percent in (10, 20, 30):
+        flags.set(FLAG, to(percent))
+    person.delete(KEYS.version)
+    person.set(KEYS.doc, old)
+
+    flags.set(FLAG, to(1))
+    assert person.get(KEYS.version) == "5"
+    assert person.xrange(KEYS.history)[-1][0] == "5-0"
+
+
+def test_other_flags_and_metadata_of_people_are_kept(flags: RedisSet, person: redis.Redis) -> None:
+    found = document(person)
+    found["metadata"]["owner"] = "payments"
+    found["flags"]["colour"] = {"state": "ENABLED", "variants": {"red": "r", "blue": "b"}, "defaultVariant": "red"}
+    person.set(KEYS.doc, json.dumps(found))
+    flags.set(FLAG, to(5))
+    assert document(person)["metadata"]["owner"] == "payments"
+    assert document(person)["flags"]["colour"] == found["flags"]["colour"]
+
+
+def test_another_hash_is_refused_in_the_middle_of_a_ramp(server: RedisServer, flags: RedisSet) -> None:
+    flags.set(FLAG, to(25))
+    other = server.flags(bucketing="flagd-v3")
+    with pytest.raises(FlagServiceError, match=r"dealt by flagd-v2 and flags\.bucketing is flagd-v3"):
+        other.set(FLAG, to(30))
+    assert other.set(FLAG, to(20)).exposure == Exposure(20)
+    assert other.kill(FLAG, to(0)).exposure == NOBODY
+    assert other.set(FLAG, to(30)).exposure == Exposure(30)
+    assert other.document()[1]["metadata"]["slo-watchdog.bucketing"] == "flagd-v3"
+    other.close()
+
+
+# The rest of the port
+
+
+def test_the_document_has_a_version_that_changes_with_its_content(flags: RedisSet, person: redis.Redis) -> None:
+    first, held = flags.document()
+    assert flags.document()[0] == first
+    assert set(held["flags"]) == {FLAG, "search"}
+    by_hand(person, {"targeting": {"fractional": [["on", 40], ["off", 60]]}})
+    assert flags.document()[0] != first
+
+
+def test_what_it_can_do_is_declared(flags: RedisSet) -> None:
+    can = flags.capabilities
+    assert (can.compare_and_set, can.push, can.smallest_step, can.propagation) == ("native", True, 0.001, 1.0)
+    assert can.audiences
+    assert can.latch
+    assert can.unconditional_kill
+
+
+def test_an_unknown_flag_is_a_sentence(flags: RedisSet) -> None:
+    with pytest.raises(FlagServiceError, match=r"flags\.nope: it is missing; the set holds new-checkout, search; run"):
+        flags.set("nope", to(5))
+    with pytest.raises(FlagServiceError, match="it is missing"):
+        flags.kill("nope", to(0))
+
+
+def test_sets_of_one_redis_are_apart(server: RedisServer, flags: RedisSet) -> None:
+    other = server.flags(set="ops")
+    other.init(["ops.shutdown"], "ops")
+    assert set(other.document()[1]["flags"]) == {"ops.shutdown"}
+    assert set(flags.document()[1]["flags"]) == {FLAG, "search"}
+    other.close()
+
+
+def test_it_is_opened_by_name_and_an_address_with_options_is_refused(server: RedisServer, flags: RedisSet) -> None:
+    service = open_service(server.settings())
+    assert isinstance(service, RedisSet)
+    assert service.read(FLAG).exposure == NOBODY
+    service.close()
+    with pytest.raises(ConfigError, match=r"flags\.url: has options after a `\?`"):
+        open_service(server.settings(url=f"{server.url}?password=hunter2"))
