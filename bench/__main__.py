@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import detectors, ofrep, process, replay, sticky, ticks, week
+from bench import detectors, kill, ofrep, process, replay, sticky, ticks, week
 from bench.figure import Figure
 
 GROUPS: dict[str, Callable[..., Iterator[Figure]]] = {
@@ -27,6 +27,7 @@ GROUPS: dict[str, Callable[..., Iterator[Figure]]] = {
     "ofrep": ofrep.figures,
     "week": week.figures,
     "detectors": detectors.figures,
+    "kill": kill.figures,
     "sticky": sticky.figures,
 }
 """Name -> `figures(*, quick: bool)`, in the order in which they are run."""

@@ -52,9 +52,9 @@ def drill(
         return Drill(service, reader, ledger, plan or a_plan(), name=name, random=Random(seed), stop=stop).run()
 
 
-def with_active(ledger: Ledger, name: str = "checkout-2.14.0") -> int:
+def with_active(ledger: Ledger, name: str = "checkout-2.14.0", *, flag: str = "") -> int:
     """An active rollout, for there must be somebody who is told."""
-    stored = added(ledger, rollout(rollout=name, flag=f"flag-of-{name}"))
+    stored = added(ledger, rollout(rollout=name, flag=flag or f"flag-of-{name}"))
     ledger.record(Record(stored.id, stored.revision, Phase.RAMPING, started_at=NOON))
     return stored.id
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +45,11 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object], flag: str = FLA
     document = json.loads(path.read_text())
     change(document["flags"][flag])
     path.write_text(json.dumps(document))
+
+
+@contextmanager
+def lock_held(path: Path) -> Iterator[None]:
+    """Somebody holds the lock of the flag file."""
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.flagfiles import AUDIENCES, FLAG, edit, for_audiences, to
-from tests.test_flagd_storage import lock_held
+from tests.flagfiles import AUDIENCES, FLAG, edit, for_audiences, lock_held, to
 from watchdog.flags.base import Check
 from watchdog.flags.flagd_file import FlagdFile
 from watchdog.flags.flagd_preflight import mounted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flagfiles import FLAG, NOON, OFF, serving, to
+from tests.flagfiles import FLAG, NOON, OFF, lock_held, serving, to
 from watchdog.errors import FlagConflict, FlagServiceError
 from watchdog.flags.flagd_file import FlagdFile
 from watchdog.flags.flagd_storage import URGENT, FlagdStorage
@@ -94,13 +93,6 @@ def test_a_symbolic_link_stays_and_its_target_is_written(path: Path, flags: Flag
 
     assert path.is_symlink()
     assert serving(target) == OFF
-
-
-@contextmanager
-def lock_held(path: Path) -> Iterator[None]:
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def test_raising_waits_for_the_lock_in_vain_and_reading_goes_on(path: Path, flags: FlagdFile) -> None:

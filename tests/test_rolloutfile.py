@@ -700,7 +700,7 @@ TEAMS = DaemonFacts(audiences=frozenset({"beta", "internal"}), services=frozense
         (
             "[{audience: staff, for: 1h}, {percent: 5}]",
             "ramp.steps[0].audience",
-            "'staff', which is not defined; audiences are defined in watchdog.yaml under flags.audiences (beta, internal)",
+            "'staff', which is not defined; audiences are defined in watchdog.yaml under flags.audiences (beta, int",
         ),
         ("[{audience: [], for: 1h}, {percent: 5}]", "ramp.steps[0].audience", "empty list"),
         ("[{audience: [beta, beta], for: 1h}, {percent: 5}]", "ramp.steps[0].audience", "'beta' twice"),

@@ -140,7 +140,9 @@ def test_the_same_person_gets_the_same_answer_whoever_evaluates_and_however_ofte
     exposure = list(walk(ramp))[-2]
     one, other = (Evaluator(document(ramp, exposure), era) for _ in range(2))
     assert [on(one, person) for person in people] == [on(other, person) for person in reversed(people)][::-1]
-    assert [on(one, person) for person in people] == [on(one, dict(reversed(person.items()))) for person in people]
+    assert [on(one, person) for person in people] == [
+        on(one, dict(reversed(list(person.items())))) for person in people
+    ]
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -6,9 +6,12 @@ Raising exposure comes only after its record; lowering it never waits for one (s
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
+from threading import Thread
 
 from watchdog.decide import Decision, Emergency, Seen, settle
+from watchdog.decide.deeds import TOLD
 from watchdog.deeds import drive, emergencies
 from watchdog.errors import FlagConflict, FlagServiceError, LedgerConflict, LedgerError
 from watchdog.flags.base import Change, FlagService
@@ -22,6 +25,8 @@ from watchdog.rows import as_settled
 from watchdog.unrecorded import Unrecorded
 
 ENGINE = "slo-watchdog"
+PATIENCE = 1.0
+"""Seconds that a tick waits for the emergency flags when it has everything else."""
 
 
 class Hand:
@@ -40,12 +45,26 @@ class Hand:
         self.overtaken = False
         """Whether somebody else has recorded for this rollout meanwhile: what is in memory is no longer so."""
         self._unrecorded = unrecorded
+        self._asked: Future[tuple[tuple[Emergency, ...], str]] | None = None
 
-    def emergency(self, memory: Recalled) -> tuple[tuple[Emergency, ...], str]:
-        """Which emergency flags are on, and why that cannot be said; not asked once the rollout has ended."""
-        if self.system is None or memory.control.phase.terminal:
+    def ask(self, memory: Recalled) -> None:
+        """Begin to read the emergency flags, beside the queries: a service that hangs must not hold up a rollback."""
+        if self.system is None or memory.control.phase.terminal or self._asked is not None:
+            return
+        asked: Future[tuple[tuple[Emergency, ...], str]] = Future()
+        self._asked = asked
+        Thread(target=_answer, args=(asked, self.system.emergency), name="emergency", daemon=True).start()
+
+    def emergency(self) -> tuple[tuple[Emergency, ...], str]:
+        """Which emergency flags are on, as `ask` asked, and why that cannot be said; none where nothing was asked."""
+        if self._asked is None:
             return (), ""
-        return emergencies(self.system.emergency)
+        try:
+            found = self._asked.result(PATIENCE)
+        except TimeoutError:
+            return (), "their service has not answered yet"
+        self._asked = None
+        return found
 
     def act(self, memory: Recalled, seen: Seen, decision: Decision, *, recorded: bool = True) -> str | None:
         """Make the flag what was decided; returns what went wrong, None when nothing did."""
@@ -134,6 +153,10 @@ class Hand:
             memory.timeline.add(at, kind, exposure)
 
 
+def _answer(asked: Future[tuple[tuple[Emergency, ...], str]], service: FlagService) -> None:
+    asked.set_result(emergencies(service))
+
+
 def undone(memory: Recalled) -> bool:
-    """Whether something decided for safety beside the rollout's own flag is not confirmed yet."""
-    return any(deed.confirmed_at is None for deed in memory.control.deeds)
+    """Whether something decided for safety beside the rollout's own flag is not confirmed, or not yet told to be."""
+    return any(deed.confirmed_at is None or TOLD not in deed.escalated for deed in memory.control.deeds)

@@ -69,7 +69,7 @@ def _rollback(data: Mapping[str, Any] | None) -> Rollback | None:
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "phase": Phase,
-    "desired": lambda data: _exposure(data),
+    "desired": _exposure,
     "contested": lambda data: None if data is None else _exposure(data),
     "hold": lambda data: None if data is None else Hold(**data),
     "rollback": _rollback,

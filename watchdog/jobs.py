@@ -113,7 +113,7 @@ class Jobs:
 
     def _ended(self, stored: StoredRollout) -> bool:
         """Whether nothing is left to do: the report is written, and no answer that could amend it is waited for."""
-        if any(deed["confirmed_at"] is None for deed in _deeds(stored)):
+        if _undone(stored):
             return False
         if stored.phase is Phase.SIGNED_OFF:
             written = any(report.kind == "final" for report in self.ledger.reports(stored.id))
@@ -221,7 +221,7 @@ class Jobs:
                 job.modify(next_run_time=at)
 
 
-def _deeds(stored: StoredRollout) -> list[dict[str, object]]:
-    """What else was decided for safety, as the row has it: a row that is damaged is its tick's to complain of."""
+def _undone(stored: StoredRollout) -> bool:
+    """Whether an ended rollout has something to do yet beside its flag; a damaged row is its tick's to complain of."""
     deeds = stored.control.get("deeds")
-    return deeds if isinstance(deeds, list) and stored.phase.terminal else []
+    return stored.phase.terminal and isinstance(deeds, list) and any("told" not in deed["escalated"] for deed in deeds)

@@ -92,6 +92,7 @@ class RolloutTick:
     def tick(self, now: float) -> Ticked:
         """One tick at wall time `now`. Raises LedgerError only when there is nothing in memory to go on with."""
         memory = self._recall()
+        self._hand.ask(memory)
         look = self._read(memory)
         commands = self._commands(memory)
         batch = self._gather.gather(memory, now, look, complete=not self._unrecorded.records)
@@ -152,7 +153,7 @@ class RolloutTick:
         live = slot is not None and not batch.behind and now - (slot + rollout.delay) <= rollout.live_within
         if batch.behind:  # a resume empties the detectors at the newest slot: first be there
             commands = tuple(command for command in commands if command.verb != "resume")
-        emergency, emergency_unknown = self._hand.emergency(memory)
+        emergency, emergency_unknown = self._hand.emergency()
         return Seen(
             now=now,
             interim=interim,

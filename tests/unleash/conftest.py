@@ -65,7 +65,9 @@ class Readers:
     def on(self, flag: str, key: str | None) -> bool:
         """What one caller gets."""
         try:
-            return self._provider.resolve_boolean_details(flag, True, EvaluationContext(key)).value
+            return self._provider.resolve_boolean_details(
+                flag, default_value=True, evaluation_context=EvaluationContext(key)
+            ).value
         except FlagNotFoundError:  # a flag that was made a moment ago
             return False
 

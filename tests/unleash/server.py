@@ -1,7 +1,7 @@
 """The real thing: an Unleash server on a PostgreSQL cluster of its own, both on free loopback ports.
 
-`make test-unleash` installs what it needs (scripts/setup-unleash). What is missing makes the suite fail, with a sentence
-that says how to get it. Both processes are stopped by their own process ids.
+`make test-unleash` installs what it needs (scripts/setup-unleash). What is missing makes the suite fail, with a
+sentence that says how to get it. Both processes are stopped by their own process ids.
 """
 
 from __future__ import annotations

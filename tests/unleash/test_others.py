@@ -40,7 +40,7 @@ def test_a_person_s_edit_is_another_version_and_is_not_overwritten(
     edit(person, flag)
     theirs = unleash.read(flag)
     assert theirs.version != mine.version
-    with pytest.raises(FlagConflict, match="it has version .* nothing was written"):
+    with pytest.raises(FlagConflict, match=r"it has version .* nothing was written"):
         unleash.set(flag, to(50, expect=mine.version))
     assert unleash.read(flag) == theirs
 
@@ -234,7 +234,7 @@ def test_wrong_tokens_are_refused_and_never_printed(server: UnleashServer, flag:
 
 
 def test_a_kill_with_a_token_that_may_not_says_to_page_somebody(server: UnleashServer, flag: str) -> None:
-    with pytest.raises(FlagServiceError, match="THE KILL WAS REFUSED with status 403: .*page an administrator"):
+    with pytest.raises(FlagServiceError, match=r"THE KILL WAS REFUSED with status 403: .*page an administrator"):
         service(server, token=CLIENT_TOKEN).kill(flag, off())
 
 

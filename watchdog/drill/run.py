@@ -23,6 +23,8 @@ AGAIN = 1.0
 """Seconds between two tries of a kill that failed."""
 LEAST_PHASE = 0.05
 """Seconds: the random wait before the kill covers a reader's poll interval, and this where there is none."""
+HANDS_OFF = 0.02
+"""Seconds after the kill for which the reader has this process to itself: elsewhere it has one of its own."""
 SETTLE_WITHIN = 20.0
 """For how long switching the flag off is tried at the end of a drill that went wrong."""
 
@@ -173,7 +175,9 @@ class Drill:
             broken, version = self._kill(change, until)
             if not broken:
                 stages["written"] = time.monotonic() - decided
-                broken = self._read_back(stages, decided, until)
+                if watching is not None:
+                    watching.join(HANDS_OFF)
+                broken = self._read_back(stages, until)
         except LedgerError as error:
             broken, version = f"the kill could not be recorded: {error}", ""
         seen, sight = (None, Sight(None)) if watching is None else watching.end(until, give_up=bool(broken))
@@ -213,8 +217,9 @@ class Drill:
                 self._may_be_on = not reading.exposure.none
                 return "", reading.version
 
-    def _read_back(self, stages: dict[str, float], decided: float, until: float) -> str:
-        """Stamp when the service itself says off; what went wrong."""
+    def _read_back(self, stages: dict[str, float], until: float) -> str:
+        """Stamp when the service itself says off, had it been asked at once; what went wrong."""
+        asked = time.monotonic()
         if not self.service.capabilities.readable:
             self._may_be_on = False
             return ""
@@ -222,7 +227,7 @@ class Drill:
             try:
                 found = str(self.service.read(self.plan.flag).exposure)
                 if found == str(NOBODY):
-                    stages["read_back"] = time.monotonic() - decided
+                    stages["read_back"] = stages["written"] + time.monotonic() - asked
                     return ""
             except FlagServiceError as error:
                 found = str(error)

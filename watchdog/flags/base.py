@@ -22,14 +22,14 @@ class Change:
     why: str
     rollout: str | None = None
     idem: str = ""
-    """Idempotency key: the same key twice is the same change, done once. Kept in the flag's metadata where it can be."""
+    """Idempotency key: the same key twice is the same change, done once. Kept in the flag where it can be."""
     expect: str | None = None
-    """Version that `set` replaces: any other is a FlagConflict and nothing is written. None, and every kill: no compare."""
+    """Version that `set` replaces; with any other it is a FlagConflict, and nothing is written. None: no compare."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a service can do. `smallest_step` in percent, `propagation` (worst case until a reader sees a change) in s."""
+    """What a service can do. `smallest_step` is in percent, `propagation` (worst case until a reader sees it) in s."""
 
     smallest_step: float
     propagation: float
@@ -82,7 +82,7 @@ class FlagService(Protocol):
     def set(self, flag: str, change: Change) -> FlagReading:
         """Make the flag serve `change.exposure`; idempotent. Returns what it then reads.
 
-        Raises FlagConflict when `change.expect` is given and the flag has another version by now, else FlagServiceError.
+        Raises FlagConflict when `change.expect` is given and is not the flag's version any more, else FlagServiceError.
         """
         ...
 

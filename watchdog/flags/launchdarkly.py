@@ -27,7 +27,7 @@ from watchdog.flags.rest import Answer, Rest, segment
 from watchdog.model import FlagReading
 
 if TYPE_CHECKING:
-    from watchdog.flags import ServiceSettings
+    from watchdog.flags.settings import ServiceSettings
 
 ADDRESS = "https://app.launchdarkly.com"
 API_VERSION = "20240415"

@@ -11,6 +11,7 @@ from watchdog.flags.base import Check
 from watchdog.flags.flagd_asked import refuse_other_era
 from watchdog.flags.redis_document import RedisDocument
 from watchdog.flags.redis_store import RedisStore
+from watchdog.model import EMERGENCY_FLAGS
 
 REPAIR = "repair it, then run the preflight again"
 
@@ -31,10 +32,15 @@ def check_set(document: RedisDocument, flag: str) -> Iterator[Check]:
     yield _history(document)
 
 
+def _check(name: str, found: str, todo: str, *, ok: bool) -> Check:
+    """A check that says what to do only where something is to be done."""
+    return Check(name, ok=ok, found=found, todo="" if ok else todo)
+
+
 def _primary(about: dict[str, Any]) -> Check:
     role = about.get("role", "unknown")
     found = f"it is a {'primary' if role == 'master' else role}"
-    return Check("primary", ok=role == "master", found=found, todo="point flags.url at the primary")
+    return _check("primary", found, "point flags.url at the primary", ok=role == "master")
 
 
 def _persistent(store: RedisStore, about: dict[str, Any]) -> Check:
@@ -60,7 +66,7 @@ def _kept(about: dict[str, Any]) -> Check:
     limited = about.get("maxmemory", 1) != 0
     safe = policy == "noeviction" or policy.startswith("volatile-") or not limited
     found = f"maxmemory-policy is {policy}" + ("" if limited else ", without a limit of memory")
-    return Check("eviction", ok=safe, found=found, todo="set it to noeviction or a volatile- one: flags may not vanish")
+    return _check("eviction", found, "set it to noeviction or a volatile- one: flags may not vanish", ok=safe)
 
 
 def _flag(document: RedisDocument, flag: str) -> Iterator[Check]:
@@ -79,6 +85,10 @@ def _flag(document: RedisDocument, flag: str) -> Iterator[Check]:
         yield Check("bucketing", ok=False, found=str(error), todo=REPAIR)
         return
     yield Check("bucketing", ok=True, found=f"users are dealt by {document.bucketing}")
+    switches = [name for name in found["flags"] if name in EMERGENCY_FLAGS]
+    mixed = bool(switches) and len(switches) < len(found["flags"])
+    held = f"the set holds {', '.join(switches) or 'no emergency flag'}" + (" and other flags" if mixed else "")
+    yield _check("emergency flags", held, "give them a set of their own (emergency.set)", ok=not mixed)
     try:
         number = _touched(document, flag)
     except FlagServiceError as error:

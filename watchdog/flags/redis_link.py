@@ -48,6 +48,9 @@ ANSWERED: dict[str, Problem] = {
 }
 """By the first word of Redis' own error."""
 
+SAID = {"unauthenticated": "NOAUTH", "The user executing the script": "NOPERM"}
+"""Errors without such a word: of a long command before anybody has signed in, and inside a script."""
+
 CLASSES: tuple[tuple[type[Exception], str], ...] = (
     (failure.OutOfMemoryError, "OOM"),
     (failure.BusyLoadingError, "LOADING"),
@@ -115,8 +118,7 @@ def _problem(error: Exception, timeout: float) -> Problem:
         return f"it cannot be reached ({_short(text)})", "start it, or correct flags.url", False
     if isinstance(error, failure.InvalidResponse) or not isinstance(error, failure.RedisError):
         return "its answer is not in Redis' protocol", "correct flags.url: something else may listen there", False
-    # What Redis says of a longer command before anybody has signed in.
-    word = "NOAUTH" if "unauthenticated" in text else text.split(" ", 1)[0]
+    word = next((word for part, word in SAID.items() if part in text), text.split(" ", 1)[0])
     known = ANSWERED.get(word)
     return known or (f"it answered an error ({_short(text)})", "", False)
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from watchdog.errors import ConfigError, FlagConflict, FlagServiceError, Problem
-from watchdog.flags import ServiceSettings
 from watchdog.flags import flagd_document as flagd
 from watchdog.flags.base import Audiences, Capabilities, Change, Check, Prepared
 from watchdog.flags.flagd_asked import asked_of, refuse_other_era
@@ -23,6 +22,7 @@ from watchdog.flags.redis_document import RedisDocument
 from watchdog.flags.redis_link import connect
 from watchdog.flags.redis_scripts import Keys
 from watchdog.flags.redis_store import RedisStore
+from watchdog.flags.settings import ServiceSettings
 from watchdog.model import EMERGENCY_FLAGS, FlagReading
 
 

@@ -28,7 +28,7 @@ from watchdog.flags.unleash_strategies import (
 from watchdog.model import Exposure, FlagReading
 
 if TYPE_CHECKING:
-    from watchdog.flags import ServiceSettings
+    from watchdog.flags.settings import ServiceSettings
 
 STICKINESSES = ("userId", "default")
 """What the rollout strategy may be dealt by: for a caller with a `userId` both are the same."""

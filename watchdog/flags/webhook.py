@@ -26,7 +26,7 @@ from watchdog.flags.rest import Answer, Rest
 from watchdog.model import NOBODY, Exposure, FlagReading
 
 if TYPE_CHECKING:
-    from watchdog.flags import ServiceSettings
+    from watchdog.flags.settings import ServiceSettings
 
 FORMAT = 1
 """Version of the document; a receiver refuses what it does not know."""

@@ -26,12 +26,12 @@ from openfeature.exception import (
 from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Reason
 from openfeature.provider import AbstractProvider, Metadata
 
-from watchdog.flags import ServiceSettings
 from watchdog.flags import flagd_document as flagd
 from watchdog.flags.flagd_document import Json
 from watchdog.flags.flagd_evaluator import Evaluator, NotEvaluated
 from watchdog.flags.redis_link import connect
 from watchdog.flags.redis_scripts import Keys
+from watchdog.flags.settings import ServiceSettings
 from watchdog.readers.redis_watch import POLL, RedisWatch
 
 ERRORS: dict[str, type[FlagNotFoundError | ParseError]] = {
@@ -133,7 +133,9 @@ class RedisProvider(AbstractProvider):
         self, flag_key: str, default_value: float, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[float]:
         """A number for one caller."""
-        return self._resolved(flag_key, default_value, evaluation_context, int, float)
+        found = self._resolved(flag_key, default_value, evaluation_context, int, float)
+        found.value = float(found.value)  # the SDK takes no whole number for a float
+        return found
 
     def resolve_object_details(
         self,

@@ -11,6 +11,7 @@ while Unleash is away the last ones go on being served.
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -103,7 +104,7 @@ class UnleashProvider(AbstractProvider):
             self._client.initialize_client()
         finally:
             LOGGER.setLevel(level)
-        if not self._cache.exists(FEATURES_URL):
+        if not self._cache.has_flags():
             self._late = True
             raise ProviderNotReadyError("Unleash gave no flags; check the address and the client token; it is tried on")
 
@@ -162,7 +163,7 @@ class UnleashProvider(AbstractProvider):
 
     def _told(self, event: BaseEvent) -> None:
         """Hand the client's news on; on a thread of the client."""
-        if event.event_type is UnleashEventType.FETCHED:
+        if event.event_type is UnleashEventType.FETCHED and self._cache.has_flags():
             if self._late:
                 self._late = False
                 self.emit_provider_ready(ProviderEventDetails())
@@ -203,3 +204,10 @@ class _Memory(BaseCache):
 
     def destroy(self) -> None:
         self._kept.clear()
+
+    def has_flags(self) -> bool:
+        """Whether what was fetched last is flags: the client keeps any body of a good status."""
+        try:
+            return isinstance(json.loads(self.get(FEATURES_URL, ""))["features"], list)
+        except (ValueError, TypeError, KeyError):
+            return False

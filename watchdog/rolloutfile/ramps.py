@@ -17,6 +17,8 @@ from watchdog.rolloutfile.fields import Section, listing, positive_duration, tex
 
 STRATEGIES = ("all_at_once", "percentage", "progressive", "canary", "steps")
 MOST_STEPS = 10_000
+FINEST = 0.001
+"""Percent: no flag service divides its users finer."""
 KEYS = {
     "all_at_once": ("from", "to"),
     "percentage": ("from", "to"),
@@ -31,7 +33,7 @@ ALL_KEYS = {"strategy", *(key for keys in KEYS.values() for key in keys)}
 class Servable:
     """What the flag service can serve: a smallest step in percent, a cohort or not, audiences or not, and which."""
 
-    smallest_step: float = 0.001
+    smallest_step: float = FINEST
     cohort: bool = True
     audiences: bool = True
     names: frozenset[str] = frozenset()
@@ -140,7 +142,7 @@ def _progressive(
     count = math.ceil(over / every - 1e-9)  # 1.1 / 0.1 is 11.000000000000002
     steps = [PlanStep(Exposure(start, cohort=True), 0.0)] if cohort else []
     for k in range(1, count + 1):
-        percent = to if k == count else round(start + (to - start) * min(1.0, k * every / over), 3)
+        percent = to if k == count else _down(start + (to - start) * min(1.0, k * every / over), FINEST)
         after = every + wait if k == 1 else every
         steps.append(PlanStep(Exposure(percent, cohort), after))
     return tuple(steps)

@@ -10,6 +10,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from watchdog.errors import ConfigError, Problem, WatchdogError
+from watchdog.web.onewrite import OneWrite
 
 START_WITHIN = 10.0
 _LOOK = 0.01
@@ -24,7 +25,7 @@ class Server:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=OneWrite,
                 ws="none",
                 loop="asyncio",
                 lifespan="on",
