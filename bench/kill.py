@@ -7,6 +7,7 @@ that of the record. Servers are real, and everything runs on this machine.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -75,8 +76,9 @@ def _figure(way: Way, runs: int) -> Figure:
     found = spread(told)
     measured = found.max if way.of == "max" else found.p99
     text = f"{_shown(measured)} (min {_shown(found.min)}, p50 {_shown(found.p50)}, p99 {_shown(found.p99)}, "
+    text += f"max {_shown(found.max)}; load {os.getloadavg()[0]:.1f})"
     details = {"limit": way.limit, "runs": told, **found.as_data()}
-    return Figure(name, must, f"{text}max {_shown(found.max)})", measured <= way.limit, details)
+    return Figure(name, must, text, measured <= way.limit, details)
 
 
 def _drilled(way: Way, runs: int) -> Report:

@@ -12,14 +12,16 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+import pytest
 import redis
 
 from tests.servers import free_port
 from watchdog.config.flagsettings import FlagSettings
+from watchdog.errors import FlagServiceError
 from watchdog.flags.base import Change
 from watchdog.flags.redis_scripts import Keys
 from watchdog.flags.redis_set import RedisSet, open_redis
@@ -36,6 +38,27 @@ def to(
     percent: float, *cohort: str, rollout: str | None = "checkout-1", idem: str = "", expect: str | None = None
 ) -> Change:
     return Change(Exposure(percent, bool(cohort)), cohort, "watchdog", "because", rollout, idem, expect)
+
+
+def refusal(call: Callable[[], object]) -> FlagServiceError:
+    """The error of a call that must fail."""
+    with pytest.raises(FlagServiceError) as caught:
+        call()
+    return caught.value
+
+
+def everything_says(service: RedisSet, part: str, *, permanent: bool = False) -> None:
+    """Reading, setting and killing all fail with a sentence that has this part and no secret."""
+    for call in (
+        lambda: service.read(FLAG),
+        lambda: service.set(FLAG, to(30)),
+        lambda: service.kill(FLAG, to(0)),
+        service.document,
+    ):
+        error = refusal(call)
+        assert part in str(error)
+        assert str(error).startswith("redis://127.0.0.1:")
+        assert error.permanent is permanent
 
 
 def redis_binary() -> str:

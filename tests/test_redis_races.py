@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -125,6 +126,42 @@ def test_a_step_in_flight_loses_against_a_kill(server: RedisServer, flags: Redis
             break
         assert flags.read(FLAG) == killed
         other.set(FLAG, to(0, rollout="checkout-3"))
+    other.close()
+
+
+def interrupted(flags: RedisSet, by: Callable[[], object]) -> RedisSet:
+    """The service, in whose first write somebody else gets between reading and writing: when it asks for the time."""
+    turns = iter([by])
+
+    def clock() -> float:
+        for turn in turns:
+            turn()
+        return time.time()
+
+    return RedisSet(flags._set.store, now=clock)
+
+
+def test_a_step_that_is_overtaken_is_refused_without_an_expected_version_too(
+    server: RedisServer, flags: RedisSet
+) -> None:
+    other = server.flags()
+    slow = interrupted(flags, lambda: other.kill(FLAG, to(0)))
+    with pytest.raises(FlagConflict, match="as it was read"):
+        slow.set(FLAG, to(50, rollout="checkout-2"))
+    assert flags.read(FLAG).exposure == NOBODY
+    slow = interrupted(flags, lambda: other.set("flag-1", to(30)))
+    assert slow.set(FLAG, to(50, rollout="checkout-2")).exposure == Exposure(50), "a neighbour is in nobody's way"
+    other.close()
+
+
+def test_what_lowers_exposure_is_written_over_whoever_overtakes_it(server: RedisServer, flags: RedisSet) -> None:
+    other = server.flags()
+    flags.set(FLAG, to(50))
+    slow = interrupted(flags, lambda: other.set(FLAG, to(75)))
+    assert slow.set(FLAG, to(10)).exposure == Exposure(10)
+    slow = interrupted(flags, lambda: other.set(FLAG, to(75)))
+    assert slow.kill(FLAG, to(0)).exposure == NOBODY
+    assert other.read(FLAG).exposure == NOBODY
     other.close()
 
 

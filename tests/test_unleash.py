@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -350,9 +351,22 @@ def test_an_edit_just_before_the_write_is_refused(unleash: ManagedFlagService, c
     unleash.set(FLAG, to(5))
     ours = contract.strategies(FLAG)[0]
     contract.before = when("PATCH", "", lambda: ours["parameters"].update(rollout="2"))
+    before = unleash.read(FLAG).version
     with pytest.raises(FlagConflict, match="changed by somebody else since it was read"):
-        unleash.set(FLAG, to(10))
+        unleash.set(FLAG, to(10, expect=before))
     assert unleash.read(FLAG).exposure == Exposure(2)
+
+
+def test_a_change_that_expects_no_version_is_tried_again(unleash: ManagedFlagService, contract: Contract) -> None:
+    unleash.set(FLAG, to(50))
+    ours = contract.strategies(FLAG)[0]
+    contract.before = when("PATCH", "", lambda: ours["parameters"].update(rollout="60"))
+    assert unleash.set(FLAG, to(5)).exposure == Exposure(5)
+    rollouts = iter(["61", "62", "63", "64"])
+    contract.before = when("PATCH", "", lambda: ours["parameters"].update(rollout=next(rollouts)), times=9)
+    with pytest.raises(FlagConflict):
+        unleash.set(FLAG, to(1))
+    assert next(rollouts) == "64"
 
 
 def test_an_edit_just_after_the_write_is_a_conflict(unleash: ManagedFlagService, contract: Contract) -> None:
@@ -364,9 +378,10 @@ def test_an_edit_just_after_the_write_is_a_conflict(unleash: ManagedFlagService,
             ours["parameters"]["rollout"] = "3"
         return None
 
+    before = unleash.read(FLAG).version
     contract.before = edit
     with pytest.raises(FlagConflict, match="written to serve 10%, and reads 3%"):
-        unleash.set(FLAG, to(10))
+        unleash.set(FLAG, to(10, expect=before))
 
 
 def test_a_flag_is_not_switched_on_over_strategies_that_changed(
@@ -379,9 +394,10 @@ def test_a_flag_is_not_switched_on_over_strategies_that_changed(
             ours["parameters"]["rollout"] = "90"
         return None
 
+    before = unleash.read(FLAG).version
     contract.before = edit
     with pytest.raises(FlagConflict, match="stays switched off"):
-        unleash.set(FLAG, to(10))
+        unleash.set(FLAG, to(10, expect=before))
     assert "POST on" not in sent(server)
 
 
@@ -397,9 +413,10 @@ def test_a_flag_that_is_widened_as_it_is_switched_on_is_switched_off_again(
         else:
             contract.add(FLAG, {"name": "remoteAddress", "parameters": {"IPs": "10.0.0.1"}})
 
+    before = unleash.read(FLAG).version
     contract.before = when("POST", "/on", edit)
     with pytest.raises(FlagConflict, match="switched off again"):
-        unleash.set(FLAG, to(10))
+        unleash.set(FLAG, to(10, expect=before))
     assert unleash.read(FLAG).exposure == NOBODY
 
 
@@ -544,3 +561,11 @@ def test_a_token_that_no_header_can_hold_is_refused_without_printing_it(server: 
 def test_a_client_token_is_not_enough(server: Answering, unleash: ManagedFlagService) -> None:
     with pytest.raises(FlagServiceError, match="expected a different token type"):
         opened(server, token=CLIENT).read(FLAG)
+
+
+def test_the_pinned_server_has_hashes_and_no_addresses() -> None:
+    lock = (Path(__file__).parent / "tools" / "unleash" / "package-lock.json").read_text()
+    packages = json.loads(lock)["packages"]
+    assert [name for name, package in packages.items() if name and "integrity" not in package] == []
+    assert '"resolved"' not in lock
+    assert packages["node_modules/unleash-server"]["version"] == "8.2.0"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STICKINESSES = ("userId", "default")
 """What the rollout strategy may be dealt by: for a caller with a `userId` both are the same."""
 ATTEMPTS = 3
-"""How often a kill seals the strategies beneath the switch, if somebody else writes at the same moment."""
+"""How often a kill, or a change that expects no version, is tried while somebody else writes at the same moment."""
 
 
 class Unleash:
@@ -50,28 +50,17 @@ class Unleash:
     def set(self, flag: str, change: Change) -> FlagReading:
         """Serve `change.exposure`, whole percentages rounded down; nothing is written when it is served already.
 
-        The latch of another rollout is taken away, that of `change.rollout` stays. Raises FlagConflict when somebody
-        else changed the flag, also without `change.expect`: it was then read just before.
+        The latch of another rollout is taken away, that of `change.rollout` stays. Raises FlagConflict when the flag
+        has another version than `change.expect`; without that it is tried again, should somebody write at the same
+        moment.
         """
-        place = self._api.place(flag)
-        percent, members = asked(change, place)
-        wanted = Exposure(float(percent), cohort=bool(members))
-        state = self._api.state(flag)
-        found = state.reading(place)
-        if change.expect not in (None, found.version):
-            message = f"{place}: it has version {found.version}; expected {change.expect}, as it was read"
-            raise FlagConflict(f"{message}; nothing was written, it is read and decided again")
-        latch = found.latch if change.rollout in (None, found.latch) else None
-        if (found.exposure, set(found.members), found.latch) == (wanted, set(members), latch):
-            return found
-        self._write(flag, state, percent, members, marked(change, latch))
-        if not (state.enabled or wanted.none):
-            self._switch_on(flag, wanted)
-        after = self.read(flag)
-        if (after.exposure, set(after.members)) != (wanted, set(members)):
-            message = f"{place}: it was written to serve {wanted}, and reads {after.exposure}"
-            raise FlagConflict(f"{message}; somebody else changed it meanwhile; it is read and decided again")
-        return after
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return self._set(flag, change)
+            except FlagConflict:
+                if change.expect is not None:
+                    raise
+        return self._set(flag, change)
 
     def kill(self, flag: str, change: Change) -> FlagReading:
         """Switch the flag's environment off, whatever its strategies are; then seal what is beneath the switch.
@@ -112,6 +101,27 @@ class Unleash:
             return new
         self._api.add(flag, new_percentage(flag, Marks(by=by, why="created")))
         return True
+
+    def _set(self, flag: str, change: Change) -> FlagReading:
+        place = self._api.place(flag)
+        percent, members = asked(change, place)
+        wanted = Exposure(float(percent), cohort=bool(members))
+        state = self._api.state(flag)
+        found = state.reading(place)
+        if change.expect not in (None, found.version):
+            message = f"{place}: it has version {found.version}; expected {change.expect}, as it was read"
+            raise FlagConflict(f"{message}; nothing was written, it is read and decided again")
+        latch = found.latch if change.rollout in (None, found.latch) else None
+        if (found.exposure, set(found.members), found.latch) == (wanted, set(members), latch):
+            return found
+        self._write(flag, state, percent, members, marked(change, latch))
+        if not (state.enabled or wanted.none):
+            self._switch_on(flag, wanted)
+        after = self.read(flag)
+        if (after.exposure, set(after.members)) != (wanted, set(members)):
+            message = f"{place}: it was written to serve {wanted}, and reads {after.exposure}"
+            raise FlagConflict(f"{message}; somebody else changed it meanwhile; it is read and decided again")
+        return after
 
     def _write(self, flag: str, state: State, percent: int, members: tuple[str, ...], marks: Marks) -> None:
         """Bring the strategies to what is asked, by steps that never serve more than that."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from watchdog.config import revealed
 from watchdog.flags.base import FlagService
@@ -57,7 +57,15 @@ def _flagd_file(settings: Settings) -> Reader:
         offline_flag_source_path=str(settings.flags.path),
         deadline_ms=max(1, round(poll * 1000)),  # this, and no other setting, is how often it looks
     )
-    return ClientReader("flagd-file", provider, poll)
+    return ClientReader("flagd-file", provider, poll, close=lambda: _until_ended(provider, poll))
+
+
+def _until_ended(provider: Any, poll: float) -> None:
+    """Wait for the thread that looks at the file: it would look once more, perhaps for a file that is gone by then."""
+    provider.shutdown()
+    thread = getattr(provider.resolver.connector, "thread", None)
+    if thread is not None:
+        thread.join(2.0 * poll)
 
 
 def _ofrep(settings: Settings) -> Reader:

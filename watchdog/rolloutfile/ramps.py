@@ -142,7 +142,10 @@ def _progressive(
     count = math.ceil(over / every - 1e-9)  # 1.1 / 0.1 is 11.000000000000002
     steps = [PlanStep(Exposure(start, cohort=True), 0.0)] if cohort else []
     for k in range(1, count + 1):
-        percent = to if k == count else _down(start + (to - start) * min(1.0, k * every / over), FINEST)
+        exact = start + (to - start) * min(1.0, k * every / over)
+        nearest = round(exact, 3)
+        # The last of many small steps must not be reached by the one before it.
+        percent = to if k == count else nearest if nearest < to else _down(exact, FINEST)
         after = every + wait if k == 1 else every
         steps.append(PlanStep(Exposure(percent, cohort), after))
     return tuple(steps)
