@@ -357,11 +357,16 @@ def test_an_edit_just_before_the_write_is_refused(unleash: ManagedFlagService, c
     assert unleash.read(FLAG).exposure == Exposure(2)
 
 
-def test_a_change_that_expects_no_version_is_tried_again(unleash: ManagedFlagService, contract: Contract) -> None:
+def test_only_a_change_that_lowers_and_expects_no_version_is_tried_again(
+    unleash: ManagedFlagService, contract: Contract
+) -> None:
     unleash.set(FLAG, to(50))
     ours = contract.strategies(FLAG)[0]
     contract.before = when("PATCH", "", lambda: ours["parameters"].update(rollout="60"))
     assert unleash.set(FLAG, to(5)).exposure == Exposure(5)
+    contract.before = when("PATCH", "", lambda: ours["parameters"].update(rollout="4"))
+    with pytest.raises(FlagConflict):
+        unleash.set(FLAG, to(10))
     rollouts = iter(["61", "62", "63", "64"])
     contract.before = when("PATCH", "", lambda: ours["parameters"].update(rollout=next(rollouts)), times=9)
     with pytest.raises(FlagConflict):

@@ -89,6 +89,7 @@ class Daemon:
             ready=self.ready,
             wake=self.jobs.wake,
             readers=serve_routes(self.readers, revealed(settings.serve.token)),
+            flags=self.flags,
         )
         self._emergency: tuple[Emergency, ...] | None = None
         self.web = Server(app, settings.http.listen.host, settings.http.listen.port)

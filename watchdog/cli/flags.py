@@ -254,5 +254,6 @@ def _print_verification(said: dict[str, Any]) -> None:
         whose = f" ({one['service']}, flag {one['flag']})" if one["flag"] else ""
         say_error(f"flags verify: change {one['id']}{whose} {one['what']}")
     waiting = f"; {said['waiting']} more wait for the ledger" if said["waiting"] else ""
-    verdict = "the chain is whole" if said["ok"] else f"{len(said['findings'])} findings"
+    wrong = len(said["findings"])
+    verdict = f"{wrong} {'finding' if wrong == 1 else 'findings'}" if wrong else "the chain is whole"
     typer.echo(f"{said['rows']} changes: {verdict}; head {said['head'] or 'none'}{waiting}")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STICKINESSES = ("userId", "default")
 """What the rollout strategy may be dealt by: for a caller with a `userId` both are the same."""
 ATTEMPTS = 3
-"""How often a kill, or a change that expects no version, is tried while somebody else writes at the same moment."""
+"""How often a kill, or a change that only lowers, is tried while somebody else writes at the same moment."""
 
 
 class Unleash:
@@ -51,14 +51,14 @@ class Unleash:
         """Serve `change.exposure`, whole percentages rounded down; nothing is written when it is served already.
 
         The latch of another rollout is taken away, that of `change.rollout` stays. Raises FlagConflict when the flag
-        has another version than `change.expect`; without that it is tried again, should somebody write at the same
-        moment.
+        has another version than `change.expect`, or when somebody writes at the same moment: then a change that lowers
+        exposure and expects no version is tried again first.
         """
         for _ in range(ATTEMPTS - 1):
             try:
                 return self._set(flag, change)
             except FlagConflict:
-                if change.expect is not None:
+                if change.expect is not None or _above(change.exposure, self._api.state(flag).beneath):
                     raise
         return self._set(flag, change)
 
@@ -150,8 +150,7 @@ class Unleash:
             raise FlagConflict(f"{message}; somebody else changed it meanwhile; it stays switched off")
         self._api.on(flag)
         after = self._api.state(flag)
-        more = after.problems or after.beneath.percent > wanted.percent or (after.beneath.cohort and not wanted.cohort)
-        if after.enabled and more:
+        if after.enabled and (after.problems or _above(after.beneath, wanted)):
             self._api.off(flag)
             message = f"{place}: when it was switched on, somebody else had widened its strategies"
             raise FlagConflict(f"{message}; it was switched off again")
@@ -167,6 +166,10 @@ class Unleash:
             if state.cohort is not None:
                 self._api.remove(flag, state.cohort.id)
         return self._api.state(flag)
+
+
+def _above(exposure: Exposure, limit: Exposure) -> bool:
+    return exposure.percent > limit.percent or (exposure.cohort and not limit.cohort)
 
 
 def open_unleash(settings: ServiceSettings) -> Unleash:

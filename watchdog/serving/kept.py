@@ -26,6 +26,8 @@ Json = dict[str, Any]
 
 PATIENCE = 0.25
 """Seconds that a request waits for a look over the network before it takes the last good document."""
+FRESH = 0.001
+"""Seconds for which a look at a file holds. Each look lets other threads in, which a crowd of readers has to wait for."""
 AGAIN = 1.0
 """Seconds between looks at a document that could not be read and has not changed since."""
 log = structlog.get_logger()
@@ -56,7 +58,7 @@ class Kept:
         self._good_at = clock()
         self._problem = ""
         self._mark: object = object()
-        self._tried_at = float("-inf")
+        self._looked_at = self._tried_at = float("-inf")
         self._lock = threading.Lock()
         self._looking: Future[Held] | None = None
         self._pool = ThreadPoolExecutor(1, f"flags-{source.name}") if source.mark is None else None
@@ -88,8 +90,12 @@ class Kept:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _look_in_place(self, look: Callable[[], object]) -> Held:
-        mark, now = look(), self._clock()
+        now = self._clock()
+        if self._held is not None and not self._problem and now < self._looked_at + FRESH:
+            return self._held
+        mark = look()
         with self._lock:
+            self._looked_at = now
             again = bool(self._problem) and now >= self._tried_at + AGAIN
             if mark != self._mark or again:
                 self._mark, self._tried_at = mark, now
