@@ -1,12 +1,14 @@
 """Kill to reader: from the call that kills a flag until a real client of its kind is told off, at random phases.
 
 Drills as the program holds them, without their record before the kill: what is given is the stamp of the reader less
-that of the record. Servers are real, and everything runs on this machine.
+that of the record. Servers are real, everything runs on this machine, and as in life the process that kills is another
+one than the process that reads.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -19,20 +21,25 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
+from typing import Self
 
 from bench.figure import Figure, printed
 from bench.proc import disk_directory
 from tests.servers import free_port
 from watchdog.config import load_settings
+from watchdog.config.flagsettings import FlagSettings
 from watchdog.config.settings import Settings
 from watchdog.drill.plan import Plan
 from watchdog.drill.report import Report, spread
 from watchdog.drill.run import Drill
-from watchdog.errors import WatchdogError
+from watchdog.errors import FlagServiceError, WatchdogError
 from watchdog.flags import open_service
+from watchdog.flags.base import Change
 from watchdog.ledger import open_ledger
+from watchdog.model import FlagReading
 from watchdog.readers.opening import open_reader
 
 RUNS = 200
@@ -86,8 +93,8 @@ def _drilled(way: Way, runs: int) -> Report:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kill-", dir=disk_directory())))
         variables = stack.enter_context(contextmanager(way.ready)(directory))
         settings = _settings(directory, variables)
-        service = open_service(settings.flags)
-        service.init([FLAG, *(f"beside-{number}" for number in range(BESIDE))], "bench")
+        open_service(settings.flags).init([FLAG, *(f"beside-{number}" for number in range(BESIDE))], "bench")
+        service = stack.enter_context(Elsewhere(settings))
         ledger = open_ledger(settings.ledger)
         stack.callback(ledger.close)
         plan = Plan(FLAG, runs, "bench", "a figure", propagation=settings.flags.worst_propagation)
@@ -141,10 +148,10 @@ def _flagd(directory: Path) -> Iterator[Mapping[str, str]]:
 
 
 def _redis(_directory: Path) -> Iterator[Mapping[str, str]]:
-    """Our own provider is told by Redis; every write is on the disk before it is acknowledged (appendfsync always)."""
+    """Our own provider is told by a Redis with `appendonly yes` and its own default, a flush to the disk every second."""
     from tests.redisserver import RedisServer  # noqa: PLC0415 - only where it is measured
 
-    with RedisServer() as server:
+    with RedisServer("--appendfsync", "everysec") as server:
         yield {"FLAGS__SERVICE": "redis", "FLAGS__URL": server.url, "FLAGS__SET": "bench"}
 
 
@@ -172,6 +179,51 @@ WAYS = (
 )
 SLOW = ("Unleash, refresh 1 s",)
 """Servers that take minutes to start and to ask."""
+
+
+class Elsewhere:
+    """The flag service in a process of its own: reading and writing do not share one interpreter's lock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.capabilities = open_service(settings.flags).capabilities
+        self._ours, theirs = multiprocessing.Pipe()
+        spawn = multiprocessing.get_context("spawn")
+        self._process = spawn.Process(target=_serve, args=(theirs, settings.flags), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ours.send(None)
+        self._process.join(READY_WITHIN)
+
+    def read(self, flag: str) -> FlagReading:
+        return self._asked("read", flag)
+
+    def set(self, flag: str, change: Change) -> FlagReading:
+        return self._asked("set", flag, change)
+
+    def kill(self, flag: str, change: Change) -> FlagReading:
+        return self._asked("kill", flag, change)
+
+    def _asked(self, verb: str, *arguments: object) -> FlagReading:
+        self._ours.send((verb, arguments))
+        found = self._ours.recv()
+        if isinstance(found, FlagReading):
+            return found
+        raise FlagServiceError(str(found), permanent=True)
+
+
+def _serve(theirs: Connection, settings: FlagSettings) -> None:
+    """Do what is asked until there is nothing more."""
+    service = open_service(settings)
+    while (asked := theirs.recv()) is not None:
+        verb, arguments = asked
+        try:
+            theirs.send(getattr(service, verb)(*arguments))
+        except FlagServiceError as error:
+            theirs.send(str(error))
 
 
 # --- processes ----------------------------------------------------------------------------------------------------

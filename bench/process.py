@@ -54,10 +54,10 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     yield at_most("daemon RSS, 1 rollout x 7 objectives", memory / MEGABYTE, MOST_MEMORY, " MB")
 
 
-def write_configuration(directory: Path, url: str) -> None:
-    """A daemon that watches one ramping rollout of seven objectives, once a second."""
+def write_configuration(directory: Path, url: str, interval: str = "1s") -> None:
+    """A daemon that watches one ramping rollout of seven objectives, by default once a second."""
     (directory / "watchdog.yaml").write_text(SETTINGS.format(url=url), encoding="utf-8")
-    rule = shop.rule(ramps=True).replace("interval: 30s", "interval: 1s\ndelay: 1s")
+    rule = shop.rule(ramps=True).replace("interval: 30s", f"interval: {interval}\ndelay: 1s")
     (directory / "checkout.yaml").write_text(rule, encoding="utf-8")
     subprocess.run([*program(directory), "flags", "init"], check=True, capture_output=True, timeout=60)
 

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import requests
 
@@ -154,12 +154,16 @@ class _Postgres:
             self._data.parent.chmod(0o755)
             os.chown(self._data, account.pw_uid, account.pw_gid)
         with self._log.open("ab") as log:
-            rights = {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+            rights: dict[str, Any] = {}
+            if account is not None:
+                rights = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+                {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+            )
             made = subprocess.run(
                 [
-                    programs / "initdb",
+                    str(programs / "initdb"),
                     "-D",
-                    self._data,
+                    str(self._data),
                     "-U",
                     "unleash",
                     "-A",
@@ -178,14 +182,25 @@ class _Postgres:
             )
             assert made.returncode == 0, f"initdb failed:\n{self._log.read_text()}"
             self._process = subprocess.Popen(
-                [programs / "postgres", "-D", self._data, "-p", str(self.port), "-h", "127.0.0.1", "-k", "", "-F"],
+                [
+                    str(programs / "postgres"),
+                    "-D",
+                    str(self._data),
+                    "-p",
+                    str(self.port),
+                    "-h",
+                    "127.0.0.1",
+                    "-k",
+                    "",
+                    "-F",
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self._data,
                 **rights,
             )
-        asking = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        asking = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
 
         def ready() -> bool:
             assert self._process is not None

@@ -221,7 +221,7 @@ def _print_rollout(found: dict[str, Any]) -> None:
     )
     if found["next"] is not None:
         when = f", not before {found['next']['not_before']}" if found["next"]["not_before"] else ""
-        typer.echo(f"next step: {found['next']['percent']:g}%{when}")
+        typer.echo(f"next step: {_percent(found['next'])}{when}")
     for reason in found["waiting"]:
         typer.echo(f"waiting: {reason}")
     if found["hold"] is not None:
@@ -230,15 +230,21 @@ def _print_rollout(found: dict[str, Any]) -> None:
 
 
 def _print_history(found: list[dict[str, Any]]) -> None:
-    for one in found:
-        version = "" if one["version"] is None else f", version {one['version']}"
-        moved = f"{_percent(one['before'])} to {_percent(one['after'])}"
-        whose = f" for {one['rollout']}" if one["rollout"] else ""
-        typer.echo(
-            f"{one['at']}  {one['action']} {one['result']}: {moved}{version}, by {one['by']}{whose}: {one['why']}"
+    """The changes as a table. An intention is left out where its outcome is there; --json has every row."""
+    done = {one["idem"] for one in found if one["result"] != "intended"}
+    rows = [
+        (
+            "" if one["version"] is None else str(one["version"]),
+            f"{one['at'][:10]} {one['at'][11:19]}",
+            f"{one['action']} {one['result']}",
+            " -> ".join(_percent(one[side]) for side in ("before", "after") if side == "after" or one["before"]),
+            one["by"] if not one["rollout"] else f"{one['by']}, {one['rollout']}",
+            f"{one['why']} ({one['error']})" if one["error"] else one["why"],
         )
-        if one["error"]:
-            typer.echo(f"    {one['error']}")
+        for one in found
+        if one["result"] != "intended" or one["idem"] not in done
+    ]
+    print_table(("version", "at (UTC)", "what", "serves", "by", "why"), rows)
 
 
 def _percent(content: dict[str, Any] | None) -> str:
