@@ -157,8 +157,6 @@ class _Postgres:
             rights: dict[str, Any] = {}
             if account is not None:
                 rights = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-                {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-            )
             made = subprocess.run(
                 [
                     str(programs / "initdb"),
