@@ -1,14 +1,13 @@
 """Kill to reader: from the call that kills a flag until a real client of its kind is told off, at random phases.
 
 Drills as the program holds them, without their record before the kill: what is given is the stamp of the reader less
-that of the record. Servers are real, everything runs on this machine, and as in life the process that kills is another
-one than the process that reads.
+that of the record. Servers are real, and everything runs on this machine. The time until the service acknowledges the
+kill (flag files are flushed to the disk) is part of it, and shown.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -21,25 +20,20 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
-from typing import Self
 
 from bench.figure import Figure, printed
 from bench.proc import disk_directory
 from tests.servers import free_port
 from watchdog.config import load_settings
-from watchdog.config.flagsettings import FlagSettings
 from watchdog.config.settings import Settings
 from watchdog.drill.plan import Plan
 from watchdog.drill.report import Report, spread
 from watchdog.drill.run import Drill
-from watchdog.errors import FlagServiceError, WatchdogError
+from watchdog.errors import WatchdogError
 from watchdog.flags import open_service
-from watchdog.flags.base import Change
 from watchdog.ledger import open_ledger
-from watchdog.model import FlagReading
 from watchdog.readers.opening import open_reader
 
 RUNS = 200
@@ -80,11 +74,12 @@ def _figure(way: Way, runs: int) -> Figure:
     told = [run.stages["reader"] - run.stages["recorded"] for run in report.runs if "reader" in run.stages]
     if not report.passed or not told:
         return Figure(name, must, f"the drill failed: {report.why}", ok=False)
-    found = spread(told)
+    found, wrote = spread(told), spread([run.stages["written"] - run.stages["recorded"] for run in report.runs])
     measured = found.max if way.of == "max" else found.p99
     text = f"{_shown(measured)} (min {_shown(found.min)}, p50 {_shown(found.p50)}, p99 {_shown(found.p99)}, "
-    text += f"max {_shown(found.max)}; load {os.getloadavg()[0]:.1f})"
-    details = {"limit": way.limit, "runs": told, **found.as_data()}
+    text += f"max {_shown(found.max)}; acknowledged p50 {_shown(wrote.p50)}, p99 {_shown(wrote.p99)}; "
+    text += f"load {os.getloadavg()[0]:.1f})"
+    details = {"limit": way.limit, "runs": told, "acknowledged": wrote.as_data(), **found.as_data()}
     return Figure(name, must, text, measured <= way.limit, details)
 
 
@@ -93,8 +88,8 @@ def _drilled(way: Way, runs: int) -> Report:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kill-", dir=disk_directory())))
         variables = stack.enter_context(contextmanager(way.ready)(directory))
         settings = _settings(directory, variables)
-        open_service(settings.flags).init([FLAG, *(f"beside-{number}" for number in range(BESIDE))], "bench")
-        service = stack.enter_context(Elsewhere(settings))
+        service = open_service(settings.flags)
+        service.init([FLAG, *(f"beside-{number}" for number in range(BESIDE))], "bench")
         ledger = open_ledger(settings.ledger)
         stack.callback(ledger.close)
         plan = Plan(FLAG, runs, "bench", "a figure", propagation=settings.flags.worst_propagation)
@@ -148,7 +143,7 @@ def _flagd(directory: Path) -> Iterator[Mapping[str, str]]:
 
 
 def _redis(_directory: Path) -> Iterator[Mapping[str, str]]:
-    """Our own provider is told by a Redis with `appendonly yes` and its own default, a flush to the disk every second."""
+    """Our own provider is told by a Redis with `appendonly yes` and its default, a flush to the disk every second."""
     from tests.redisserver import RedisServer  # noqa: PLC0415 - only where it is measured
 
     with RedisServer("--appendfsync", "everysec") as server:
@@ -179,51 +174,6 @@ WAYS = (
 )
 SLOW = ("Unleash, refresh 1 s",)
 """Servers that take minutes to start and to ask."""
-
-
-class Elsewhere:
-    """The flag service in a process of its own: reading and writing do not share one interpreter's lock."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.capabilities = open_service(settings.flags).capabilities
-        self._ours, theirs = multiprocessing.Pipe()
-        spawn = multiprocessing.get_context("spawn")
-        self._process = spawn.Process(target=_serve, args=(theirs, settings.flags), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._process.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ours.send(None)
-        self._process.join(READY_WITHIN)
-
-    def read(self, flag: str) -> FlagReading:
-        return self._asked("read", flag)
-
-    def set(self, flag: str, change: Change) -> FlagReading:
-        return self._asked("set", flag, change)
-
-    def kill(self, flag: str, change: Change) -> FlagReading:
-        return self._asked("kill", flag, change)
-
-    def _asked(self, verb: str, *arguments: object) -> FlagReading:
-        self._ours.send((verb, arguments))
-        found = self._ours.recv()
-        if isinstance(found, FlagReading):
-            return found
-        raise FlagServiceError(str(found), permanent=True)
-
-
-def _serve(theirs: Connection, settings: FlagSettings) -> None:
-    """Do what is asked until there is nothing more."""
-    service = open_service(settings)
-    while (asked := theirs.recv()) is not None:
-        verb, arguments = asked
-        try:
-            theirs.send(getattr(service, verb)(*arguments))
-        except FlagServiceError as error:
-            theirs.send(str(error))
 
 
 # --- processes ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import pytest
 
 from tests.report_evidence import SCENES, scene
 from tests.report_rule import HOUR, SLOT, START, iso
-from watchdog.model import Breach, Evaluation, Exposure, Phase, Rollback, SliceVerdict, Transition, Verdict
+from watchdog.account import deed_stamps
+from watchdog.model import Breach, Deed, Evaluation, Exposure, Phase, Rollback, SliceVerdict, Transition, Verdict
 from watchdog.report import ACTUAL, SCHEMA, BreachFact, Evidence, build, render_html, render_json, render_markdown
 
 Json = dict[str, Any]
@@ -260,6 +261,22 @@ def test_a_breach_has_its_four_stamps() -> None:
     assert order == sorted(order)
     assert stamps["seconds"] == pytest.approx(1.5)
     assert {"number", "detector", "statistic", "threshold", "bad", "total", "late", "unconfirmed"} <= set(breach)
+
+
+def test_what_went_with_the_rollback_is_told_with_its_own_stamps() -> None:
+    whole = scene("rolled_back")
+    decided = START + HOUR
+    done = Deed("kill", "edge", "new-checkout", "because", decided, decided + 1.0, decided + 2.0)
+    open_ = Deed("emergency", "emergency", "ops.read-only", "because", decided, None, None, "the disk is <full>")
+    found = build(replace(whole, status={**whole.status, "also": [deed_stamps(done), deed_stamps(open_)]}))
+    assert [(deed["flag"], deed["confirmed_at"] is None) for deed in found["also"]] == [
+        ("new-checkout", False),
+        ("ops.read-only", True),
+    ]
+    markdown, page = render_markdown(found), render_html(found)
+    assert "Killed with it: `new-checkout` of edge" in markdown
+    assert "Not confirmed: the disk is " in markdown
+    assert "the disk is &lt;full&gt;" in page
 
 
 def test_what_a_reader_must_know_is_said_at_the_top() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -125,6 +126,18 @@ def test_odd_keys_of_a_context_do_no_harm(site: Reading) -> None:
     site.set(100)
     context = {"targetingKey": "ada", "$flagd": {"flagKey": "x"}, "$slo-watchdog-outcome": "off", "$evaluators": 1}
     assert site.ask(**context).json()["value"] is True
+
+
+def test_an_answer_leaves_in_one_piece(site: Reading) -> None:
+    """Two pieces would wake the client twice; with a delayed acknowledgement between them it waits 40 ms."""
+    body = json.dumps({"context": {"targetingKey": "ada"}})
+    head = f"POST /ofrep/v1/evaluate/flags/{FLAG} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", site.server.port), timeout=5) as link:
+        for _ in range(20):
+            link.sendall(f"{head}{body}".encode())
+            got = link.recv(65_536)
+            assert got.startswith(b"HTTP/1.1 200 OK")
+            assert json.loads(got.partition(b"\r\n\r\n")[2])["key"] == FLAG
 
 
 def test_other_methods_are_refused(site: Reading) -> None:

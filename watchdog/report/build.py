@@ -62,6 +62,7 @@ def build(evidence: Evidence) -> Json:
         "not_controlled": list(evidence.not_controlled),
         "bad_never_observed": sorted(evidence.bad_never_observed),
         "rollback_stamps": _stamps(evidence.rollback),
+        "also": list(evidence.status.get("also", ())),
         "limits": _limits(evidence),
     }
     found: Json = plain(report)
