@@ -33,6 +33,7 @@ NO_FLAGD := $(if $(GO),,--ignore=tests/test_flagd_real.py)
 tools: ## Build the real flagd for its tests, where there is Go (five minutes the first time)
 ifdef GO
 	@cd tests/tools && GOBIN=$(CURDIR)/build/tools $(GO) install -trimpath github.com/open-feature/flagd/flagd
+	@echo "tools: built $$(build/tools/flagd version | tail -n 1)"
 else
 	@echo 'tools: there is no Go toolchain, so tests/test_flagd_real.py (the real flagd) is left out' >&2
 endif

@@ -15,9 +15,11 @@ import requests
 
 from tests.flagfiles import FLAG, OFF, to
 from tests.reading import EMERGENCY, Reading
+from tests.redisserver import RedisServer
 from watchdog.config.flagsettings import FlagSettings
 from watchdog.config.settings import Settings
 from watchdog.errors import ConfigError, FlagServiceError
+from watchdog.flags import open_service
 from watchdog.flags.flagd_file import FlagdFile
 from watchdog.flags.memory import InMemoryFlags
 from watchdog.serving import FlagSet, flag_set, sets_of
@@ -380,3 +382,26 @@ def test_two_sets_of_one_name_are_refused(tmp_path: Path) -> None:
     asked = settings(flags={"path": str(paths[0])}, emergency={"path": str(paths[1])})
     with pytest.raises(ConfigError, match="'shop'"):
         sets_of(asked, FlagdFile(paths[0]), FlagdFile(paths[1]))
+
+
+# --- a real store ----------------------------------------------------------------------------------------------------
+
+
+def test_a_kill_in_redis_is_in_the_next_answer_and_a_dead_redis_changes_nothing(tmp_path: Path) -> None:
+    with RedisServer() as server:
+        about = FlagSettings(service="redis", url=server.url, set="shop", timeout="1s")
+        flags = open_service(about)
+        flags.init([FLAG], "ada")
+        found = flag_set(flags, about)
+        assert found is not None
+        with Reading(tmp_path, sets=[found]) as site:
+            for _ in range(10):
+                flags.set(FLAG, to(100))
+                assert site.ask(targetingKey="ada").json()["value"] is True
+                flags.kill(FLAG, to(0))
+                assert site.ask(targetingKey="ada").json()["value"] is False
+            etag = site.sync("shop").headers["ETag"]
+            server.stop()
+            answer = site.ask(targetingKey="ada")
+            assert (answer.json()["value"], STALE in answer.headers) == (False, True)
+            assert site.sync("shop", etag).status_code == 304

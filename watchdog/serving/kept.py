@@ -27,7 +27,7 @@ Json = dict[str, Any]
 PATIENCE = 0.25
 """Seconds that a request waits for a look over the network before it takes the last good document."""
 FRESH = 0.001
-"""Seconds for which a look at a file holds. Each look lets other threads in, which a crowd of readers has to wait for."""
+"""Seconds for which a look at a file holds. Each look lets other threads in, and a crowd of readers waits for them."""
 AGAIN = 1.0
 """Seconds between looks at a document that could not be read and has not changed since."""
 log = structlog.get_logger()

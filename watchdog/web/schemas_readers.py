@@ -21,7 +21,10 @@ _FAILURE = {
     "errorDetails": text("In words."),
 }
 READER_SCHEMAS: Json = {
-    "FlagEvaluation": {**_EVALUATION, "properties": {**_TOLD, "value": {"description": "The variant's value, any JSON."}}},
+    "FlagEvaluation": {
+        **_EVALUATION,
+        "properties": {**_TOLD, "value": {"description": "The variant's value, any JSON."}},
+    },
     "FlagEvaluationFailure": thing("Why one flag could not be evaluated.", {"key": text("The flag."), **_FAILURE}),
     "BulkEvaluation": thing(
         "All flags for one caller.",
