@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
-class OneWrite(H11Protocol):
+class OneWrite(HttpToolsProtocol):
     """What is written in one turn of the event loop leaves as one piece."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
