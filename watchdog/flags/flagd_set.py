@@ -18,6 +18,8 @@ from watchdog.flags.flagd_document import Json, Served
 from watchdog.flags.flagd_storage import FlagdStorage
 from watchdog.model import Exposure, FlagReading
 
+REMEMBERED = 2
+"""Sound documents that are remembered besides the newest: the one before it, and the copy's."""
 INIT = "run `slo-watchdog flags init` to create it, switched off"
 
 
@@ -47,6 +49,7 @@ class FlagdSet:
         self.audiences = audiences
         self._good: Json | None = None
         self._shown: tuple[bytes, str, Json] | None = None
+        self._sound: tuple[tuple[bytes, Json], ...] = ()
 
     def read(self, flag: str) -> FlagReading:
         """What the file makes every reader serve; a sound document is kept as the last known good one."""
@@ -152,7 +155,16 @@ class FlagdSet:
         if snapshot is None:
             message = f"{self.path}: there is no such file; expected a flagd document; {INIT}."
             raise FlagServiceError(message, missing_set=self.last_good() is None)
-        return flagd.parse(snapshot.raw, str(self.path))
+        return self._parse(snapshot.raw, self.path)
+
+    def _parse(self, raw: bytes, path: Path) -> Json:
+        """The document in these bytes. The newest ones that were sound are remembered: a kill must not parse twice."""
+        for known, document in self._sound:
+            if known == raw:
+                return document
+        document = flagd.parse(raw, str(path))
+        self._sound = ((raw, document), *self._sound[:REMEMBERED])
+        return document
 
     def entry(self, document: Json, flag: str) -> Json:
         """The flag in a document."""
@@ -169,7 +181,7 @@ class FlagdSet:
         found = [self._good] if self._good is not None else []
         if raw is not None:
             with contextlib.suppress(FlagServiceError):
-                found.append(flagd.parse(raw, str(self.storage.copy)))
+                found.append(self._parse(raw, self.storage.copy))
         return max(found, key=flagd.version_of, default=None)
 
     def with_last_good(self, problem: FlagServiceError) -> FlagServiceError:
