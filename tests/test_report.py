@@ -307,6 +307,15 @@ def test_numbers_that_json_has_no_word_for_become_null() -> None:
     assert json.loads(render_json(found))["breaches"][0]["statistic"] is None
 
 
+def test_audiences_are_exposure_too() -> None:
+    whole = scene("undecided")
+    before = [(START + 0.5, ACTUAL, Exposure(0.0, audiences=("beta", "internal"))), *whole.exposures[2:]]
+    found = build(replace(whole, exposures=before))
+    assert found["slices"][0]["exposure"]["audiences"] == ["beta", "internal"]
+    assert 'class="cohort"' in render_html(found)
+    assert "and audience beta and audience internal" in render_html(found)
+
+
 def test_a_cohort_is_exposure_too() -> None:
     whole = scene("undecided")
     before = [(START + 0.5, ACTUAL, Exposure(0.0, cohort=True)), *whole.exposures[2:]]

@@ -72,10 +72,16 @@ def _row(item: dict[str, Any]) -> list[str]:
         item["rollout"],
         item["service"],
         item["phase"] + (" (observe)" if item["mode"] == "observe" else ""),
-        f"{item['exposure']['desired']:g}%",
+        _desired(item["exposure"]),
         f"{_progress(item)} of {window['required']}",
         waits or "-",
     ]
+
+
+def _desired(exposure: dict[str, Any]) -> str:
+    besides = ["the cohort"] if exposure["cohort"] else []
+    besides += [f"audience {name}" for name in exposure["audiences"]]
+    return " and ".join([f"{exposure['desired']:g}%", *besides])
 
 
 def _progress(item: dict[str, Any]) -> int:
@@ -88,9 +94,13 @@ def _print_one(item: dict[str, Any]) -> None:
     typer.echo(f"{item['rollout']}: {item['service']} {item['version']}, {item['phase']} ({item['mode']})")
     actual = item["exposure"]["actual"]
     reads = "not read yet" if actual is None else f"reads {actual:g}%"
-    typer.echo(f"exposure: desired {item['exposure']['desired']:g}%, flag {item['flag']} {reads}")
+    typer.echo(f"exposure: desired {_desired(item['exposure'])}, flag {item['flag']} {reads}")
     if item["exposure"]["error"]:
         typer.echo(f"flag: {item['exposure']['error']}")
+    for deed in item["also"]:
+        done = f"confirmed {deed['confirmed_at']}" if deed["confirmed_at"] else f"NOT CONFIRMED: {deed['error'] or '-'}"
+        what = "killed with it" if deed["kind"] == "kill" else "switched on"
+        typer.echo(f"{what}: {deed['flag']} of {deed['service']}, {done}")
     window = item["window"]
     line = f"window: {_progress(item)} of {window['required']} slices, longest {window['longest']}"
     typer.echo(f"{line}, {len(window['resets'])} resets, {window['idle']} idle, {window['unknown_s']} s unknown")

@@ -100,6 +100,7 @@ def _facts(evidence: Evidence, axis: Axis) -> Json:
             "steps": len(rollout.ramp.steps),
             "seconds": rollout.ramp.seconds,
             "cohort": list(rollout.ramp.cohort),
+            "audiences": sorted({name for step in rollout.ramp.steps for name in step.exposure.audiences}),
         },
         "rollback_rule": {
             "to": rollout.rollback.to,
@@ -173,10 +174,12 @@ def _slice(evidence: Evidence, item: Slice, windows: dict[str, list[Slice]], tim
     start = item.end - evidence.rollout.window.slice
     had = timeline.within(start, item.end)
     if item.exposure is not None:
-        had = (item.exposure.percent, item.exposure.percent, item.exposure.cohort)
+        constant = item.exposure
+        had = (constant.percent, constant.percent, constant.cohort, list(constant.audiences))
     exposure = None
     if had is not None:
-        exposure = {"lowest": had[0], "highest": had[1], "cohort": had[2], "constant": item.exposure is not None}
+        exposure = dict(zip(("lowest", "highest", "cohort", "audiences"), had, strict=True))
+        exposure["constant"] = item.exposure is not None
     return {
         "from": stamp(start),
         "to": stamp(item.end),

@@ -51,13 +51,14 @@ def _exposures(report: Json, plot: Plot) -> list[str]:
 
 
 def _cohort(records: Sequence[Json], plot: Plot) -> list[str]:
-    """A bar along the bottom for as long as the canary cohort had the feature."""
+    """A bar along the bottom for as long as the canary cohort, or an audience, had the feature."""
     found, since = [], None
-    for record in [*(r for r in records if r["kind"] == "actual"), {"at": None, "cohort": False}]:
+    for record in [*(r for r in records if r["kind"] == "actual"), {"at": None, "cohort": False, "audiences": []}]:
         at = plot.right if record["at"] is None else plot.x(instant(record["at"]))
-        if record["cohort"] and since is None:
+        besides = record["cohort"] or record["audiences"]
+        if besides and since is None:
             since = at
-        elif not record["cohort"] and since is not None:
+        elif not besides and since is not None:
             found.append(line(since, plot.bottom - 2, at, plot.bottom - 2, "cohort"))
             since = None
     return found

@@ -51,7 +51,8 @@ def _ramp(ramp: Json) -> str:
     cohort = f", {counted(len(ramp['cohort']), 'member')} in the cohort" if ramp["cohort"] else ""
     over = f" over {lasted(ramp['seconds'])}" if ramp["seconds"] else ""
     way = f"{percent(ramp['from'])} to {percent(ramp['to'])} in {counted(ramp['steps'], 'step')}"
-    return f"{ramp['strategy'].replace('_', ' ')}: {way}{over}{cohort}"
+    audiences = f", audiences {', '.join(ramp['audiences'])} besides" if ramp["audiences"] else ""
+    return f"{ramp['strategy'].replace('_', ' ')}: {way}{over}{cohort}{audiences}"
 
 
 def _window(rule: Json) -> str:

@@ -27,15 +27,19 @@ class Timeline:
         self.instants = [at for at, _ in records]
         self.exposures = [exposure for _, exposure in records]
 
-    def within(self, start: float, end: float) -> tuple[float, float, bool] | None:
-        """Least and greatest percentage in (start, end], and whether a cohort had it; None when it was never read."""
+    def within(self, start: float, end: float) -> tuple[float, float, bool, list[str]] | None:
+        """Least and greatest percentage in (start, end], whether a cohort had it, and which audiences.
+
+        None when it was never read.
+        """
         first = bisect_right(self.instants, start) - 1
         last = bisect_right(self.instants, end)
         found = self.exposures[max(first, 0) : last]
         if not found:
             return None
         percents = [exposure.percent for exposure in found]
-        return min(percents), max(percents), any(exposure.cohort for exposure in found)
+        audiences = sorted({name for exposure in found for name in exposure.audiences})
+        return min(percents), max(percents), any(exposure.cohort for exposure in found), audiences
 
 
 def planned(rollout: Rollout, started_at: float | None) -> list[Json]:
@@ -55,7 +59,8 @@ def recorded(evidence: Evidence) -> list[Json]:
 
 
 def _point(at: float, exposure: Exposure) -> Json:
-    return {"at": stamp(at), "percent": exposure.percent, "cohort": exposure.cohort}
+    besides = {"cohort": exposure.cohort, "audiences": list(exposure.audiences)}
+    return {"at": stamp(at), "percent": exposure.percent, **besides}
 
 
 def waits(transitions: Sequence[Transition], end: float) -> list[Json]:

@@ -51,6 +51,7 @@ def _cell(item: Json, basis: str) -> Json:
         under = f"{_down(exposure['lowest']):g}{'+' if more else ''}"
         words = f"exposure {exposure['lowest']:g} %" + (f" to {exposure['highest']:g} %" if more else "")
         words += " and the cohort" if exposure["cohort"] else ""
+        words += "".join(f" and audience {name}" for name in exposure["audiences"])
     title = f"{when(item['from'])} to {when(item['to'])} UTC: {item['verdict']}, {words}"
     return {
         "kind": item["verdict"],

@@ -64,7 +64,9 @@ def _card(status: dict[str, Any]) -> dict[str, Any]:
         "phase_words": PHASE_WORDS[Phase(status["phase"])],
         "passed": passed,
         "share": min(100, round(100 * passed / window["required"])),
-        "desired": f"{format_number(exposure['desired'])} %" + (" and the cohort" if exposure["cohort"] else ""),
+        "desired": f"{format_number(exposure['desired'])} %"
+        + (" and the cohort" if exposure["cohort"] else "")
+        + "".join(f" and audience {name}" for name in exposure["audiences"]),
         "reads": exposure["error"] or "not read yet" if actual is None else f"{format_number(actual)} %",
         "waiting": waiting,
         "objectives": [{**one, "sign": _SIGNS[one["verdict"]]} for one in status["objectives"]],
