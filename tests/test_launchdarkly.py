@@ -182,7 +182,7 @@ def test_no_prefix_of_a_change_exposes_more_than_before_or_after(
         assert found.exposure is not None
         assert found.exposure.percent <= max(old_percent, percent) + 1e-9
         assert not found.on or set(found.members) <= old_members | cohort
-    assert found.exposure.percent <= percent
+    assert found.exposure.percent <= percent + 1e-9
     assert percent - found.exposure.percent < 0.001 + 1e-9
     assert set(found.members) == cohort
 
