@@ -71,8 +71,9 @@ class Daemon:
         self.drills = DrillSchedule(settings, self.ledger, clock)
         self.intake = Intake(settings, self.ledger, clock)
         self.sender = Sender(self.ledger, notifiers, clock, self.metrics)
+        self._workers = ThreadPoolExecutor(16)
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(16)},
+            executors={"default": self._workers},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
         )
@@ -125,7 +126,10 @@ class Daemon:
     def stop(self) -> None:
         """Stop in reverse order, each part bounded, each said by name."""
         for name, end in (
-            ("scheduler", lambda: self._scheduler.shutdown(wait=True) if self._scheduler.running else None),
+            # Not `wait=True`: it would wait for the jobs with its locks held, and a tick that wants to be woken again
+            # waits for those locks.
+            ("scheduler", lambda: self._scheduler.shutdown(wait=False) if self._scheduler.running else None),
+            ("jobs", lambda: self._workers.shutdown(wait=True)),
             ("drill", lambda: self.drills.stop(STOP_WITHIN / 2)),
             ("last messages", self._send),
             ("web", lambda: self.web.stop(STOP_WITHIN)),
