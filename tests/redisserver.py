@@ -6,6 +6,7 @@ with RedisServer() as server:
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 import redis
@@ -185,3 +186,20 @@ class RedisServer:
                 pass
             time.sleep(0.02)
         return False
+
+
+def document(person: redis.Redis) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(str(person.get(KEYS.doc)))
+    return found
+
+
+def audits(person: redis.Redis) -> list[dict[str, Any]]:
+    entries: Any = person.xrange(KEYS.history)
+    return [json.loads(fields["audit"]) for _, fields in entries]
+
+
+def by_hand(person: redis.Redis, change: dict[str, Any], flag: str = FLAG) -> None:
+    """A person edits one flag and forgets the version."""
+    found = document(person)
+    found["flags"][flag] |= change
+    person.set(KEYS.doc, json.dumps(found))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import redis
 
-from tests.redisserver import FLAG, KEYS, RedisServer, to
+from tests.redisserver import FLAG, KEYS, RedisServer, audits, by_hand, document, to
 from watchdog.errors import FlagConflict, FlagServiceError
 from watchdog.flags.redis_set import RedisSet
 from watchdog.flags.redis_store import RedisStore
@@ -37,22 +36,6 @@ def flags(server: RedisServer, person: redis.Redis) -> Iterator[RedisSet]:
     service.init([FLAG, "search"], "ops")
     yield service
     service.close()
-
-
-def document(person: redis.Redis) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(str(person.get(KEYS.doc)))
-    return found
-
-
-def audits(person: redis.Redis) -> list[dict[str, Any]]:
-    return [json.loads(fields["audit"]) for _, fields in person.xrange(KEYS.history)]
-
-
-def by_hand(person: redis.Redis, change: dict[str, Any], flag: str = FLAG) -> None:
-    """A person edits one flag and forgets the version."""
-    found = document(person)
-    found["flags"][flag] |= change
-    person.set(KEYS.doc, json.dumps(found))
 
 
 # Idempotency and compare-and-set

@@ -154,7 +154,11 @@ class Hand:
 
 
 def _answer(asked: Future[tuple[tuple[Emergency, ...], str]], service: FlagService) -> None:
-    asked.set_result(emergencies(service))
+    found: tuple[tuple[Emergency, ...], str] = ((), "reading them failed inside the watchdog; its log says how")
+    try:
+        found = emergencies(service)
+    finally:
+        asked.set_result(found)  # else every later tick would wait for an answer that never comes
 
 
 def undone(memory: Recalled) -> bool:

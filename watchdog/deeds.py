@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from watchdog.control import Control
 from watchdog.decide import Emergency
 from watchdog.errors import FlagServiceError
-from watchdog.flags.base import Change, FlagService
+from watchdog.flags.base import Change, Documented, FlagService
 from watchdog.flags.flagd_document import BY, ROLLOUT, WHY
 from watchdog.model import EMERGENCY_FLAGS, NOBODY, Deed, Exposure, FlagReading, Rollout
 from watchdog.ramp import above
@@ -35,15 +35,6 @@ class Places(Protocol):
     @property
     def secondary(self) -> Mapping[str, FlagService]:
         """The other configured services by name."""
-        ...
-
-
-@runtime_checkable
-class Documented(Protocol):
-    """A service that holds a flagd document, in which each flag says who changed it by hand, and why."""
-
-    def document(self) -> tuple[str, dict[str, Any]]:
-        """Version and parsed document. Raises FlagServiceError."""
         ...
 
 

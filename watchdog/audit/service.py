@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 from uuid import uuid4
 
 from watchdog.audit.contents import actor_kind, asked, content_of, exposes_more, mark_of, serves_alike, uid_of
@@ -17,21 +17,12 @@ from watchdog.audit.log import ChangeLog, Observer
 from watchdog.audit.repeats import Repeats, new_key
 from watchdog.audit.sight import Known, Sight
 from watchdog.errors import FlagServiceError, LedgerError
-from watchdog.flags.base import Capabilities, Change, Check, ManagedFlagService, Prepared
+from watchdog.flags.base import Capabilities, Change, Check, Documented, ManagedFlagService, Prepared
 from watchdog.ledger import Content, FlagChange, StoredChange
 from watchdog.model import NOBODY, FlagReading
 
 EMERGENCY = "emergency"
 """The action of emergency flags."""
-
-
-@runtime_checkable
-class Documented(Protocol):
-    """A service that holds a flagd document."""
-
-    def document(self) -> tuple[str, dict[str, Any]]:
-        """Version and parsed document. Raises FlagServiceError."""
-        ...
 
 
 class AuditedFlags:

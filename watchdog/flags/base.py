@@ -107,5 +107,14 @@ class Administered(Protocol):
         ...
 
 
+@runtime_checkable
+class Documented(Protocol):
+    """A service that holds a flagd document, in which each flag says who changed it by hand, and why."""
+
+    def document(self) -> tuple[str, dict[str, Any]]:
+        """Version and parsed document, which is shared: do not change it. Raises FlagServiceError."""
+        ...
+
+
 class ManagedFlagService(FlagService, Administered, Protocol):
     """A service as this package ships it."""

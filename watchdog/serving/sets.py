@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from watchdog.config.flagsettings import FlagSettings
 from watchdog.config.settings import Settings
 from watchdog.errors import ConfigError, Problem
+from watchdog.flags.base import Documented
 
 Json = dict[str, Any]
-
-
-@runtime_checkable
-class Documented(Protocol):
-    """A flag service that holds a flagd document."""
-
-    def document(self) -> tuple[str, Json]:
-        """The version and the document itself, which is not changed afterwards. Raises FlagServiceError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
