@@ -8,11 +8,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.ledgers import NOON
+from tests.ledgers import NOON, ledger_at
 from watchdog.audit import AuditedFlags, ChangeLog, audited, open_changes
 from watchdog.flags.base import Change
 from watchdog.flags.memory import InMemoryFlags
-from watchdog.ledger import Ledger, StoredChange, open_ledger
+from watchdog.ledger import Ledger, StoredChange
 from watchdog.model import NOBODY, Exposure
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Audit:
         self.lines: list[tuple[str, Mapping[str, object]]] = []
         self.percent: dict[tuple[str, str], float] = {}
         self.journaled = 0
-        self.ledger: Ledger = open_ledger(self.url)
+        self.ledger: Ledger = ledger_at(self.path)
         self.changes, self.service = self.process()
 
     def process(self) -> tuple[ChangeLog, AuditedFlags]:

@@ -82,10 +82,12 @@ class SleepyReader:
 
     name = "memory"
     poll = 0.0
-    pause = 0.001
 
     def is_on(self, flag: str, key: str = KEY) -> Sight:
         return Sight(None, problem="FLAG_NOT_FOUND: no such flag")
+
+    def rest(self, stop: threading.Event) -> bool:
+        return stop.wait(0.001)
 
     def __enter__(self) -> Self:
         return self

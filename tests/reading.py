@@ -13,8 +13,8 @@ from watchdog.config.flagsettings import FlagSettings
 from watchdog.flags.flagd_file import FlagdFile
 from watchdog.metrics import Metrics
 from watchdog.serving import Counts, FlagSet, Readers, flag_set
-from watchdog.web import Server
 from watchdog.web.readers import reader_app
+from watchdog.web.server import Server
 
 EMERGENCY = "ops.shutdown"
 

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import socket
-import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import redis
 
-from tests.servers import free_port
+from tests.ownprocess import OwnProcess
 from watchdog.config.flagsettings import FlagSettings
 from watchdog.errors import FlagServiceError
 from watchdog.flags.base import Change
@@ -31,8 +28,6 @@ from watchdog.model import Exposure
 SET = "checkout"
 FLAG = "new-checkout"
 KEYS = Keys(SET)
-READY_WITHIN = 20.0
-STOP_WITHIN = 20.0
 
 
 def to(
@@ -71,29 +66,24 @@ def redis_binary() -> str:
     return found
 
 
-class RedisServer:
+class RedisServer(OwnProcess):
     """One redis-server that appends to a file (AOF) and flushes it on every write, unless `options` say otherwise.
 
     `start()` returns when it answers; `stop()` ends it by SIGTERM; `start()` after it uses the same port and data.
     """
 
+    what = "redis-server"
+
     def __init__(self, *options: str, password: str | None = None) -> None:
         self._own = tempfile.mkdtemp(prefix="redis-test-")
-        self.port = free_port()
+        super().__init__(Path(self._own) / "log")
         self.options: Sequence[str] = options
         self.password = password
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Its address, without a password."""
         return f"redis://127.0.0.1:{self.port}/0"
-
-    @property
-    def log(self) -> str:
-        """What it has written so far."""
-        path = Path(self._own) / "log"
-        return path.read_text(errors="replace") if path.exists() else ""
 
     def settings(self, **changes: object) -> FlagSettings:
         """Settings of the watchdog for the set `checkout` here."""
@@ -107,85 +97,20 @@ class RedisServer:
         """A plain client for what people do by hand; close it."""
         return redis.Redis(port=self.port, password=self.password, decode_responses=True, **options)  # type: ignore[arg-type]
 
-    def start(self) -> Self:
-        """Start it and wait until it answers; another port is tried when somebody took ours before the first start."""
-        if self._process is not None:
-            raise RuntimeError("This redis-server runs already.")
-        for _ in range(3):
-            self._launch()
-            if self._ready():
-                return self
-            lost_port = "Address already in use" in self.log
-            self.kill()
-            if not lost_port:
-                break
-            self.port = free_port()
-        raise RuntimeError(f"redis-server was not ready within {READY_WITHIN:g} s. It wrote:\n{self.log[-2000:]}")
-
-    def stop(self) -> None:
-        """End it by SIGTERM, by SIGKILL if that does not help in time. Harmless when it does not run."""
-        if self._process is not None:
-            self.unpause()
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(STOP_WITHIN)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def wait(self) -> None:
-        """Wait until it has ended by itself, as it does after SHUTDOWN."""
-        if self._process is not None:
-            self._process.wait(STOP_WITHIN)
-            self._process = None
-
-    def kill(self) -> None:
-        """End it at once, as a crash would. Harmless when it does not run."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def pause(self) -> None:
-        """Freeze it (SIGSTOP): it accepts connections and never answers."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP)
-
-    def unpause(self) -> None:
-        """Let a frozen one go on."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        super().__exit__()
         shutil.rmtree(self._own, ignore_errors=True)
 
-    def _launch(self) -> None:
-        own = Path(self._own)
-        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(own), "--save", ""]
+    def _command(self) -> Sequence[str]:
+        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._own, "--save", ""]
         settings += ["--appendonly", "yes", "--appendfsync", "always", "--daemonize", "no"]
         settings += ["--requirepass", self.password] if self.password else []
-        with (own / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [redis_binary(), *settings, *self.options], stdout=log, stderr=subprocess.STDOUT, cwd=own
-            )
+        return (redis_binary(), *settings, *self.options)
 
-    def _ready(self) -> bool:
-        until = time.monotonic() + READY_WITHIN
-        while time.monotonic() < until and self._process is not None and self._process.poll() is None:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as probe:
-                    probe.sendall(b"PING\r\n")
-                    if probe.recv(64).startswith((b"+PONG", b"-NOAUTH")):
-                        return True
-            except OSError:
-                pass
-            time.sleep(0.02)
-        return False
+    def _answers(self) -> bool:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as probe:
+            probe.sendall(b"PING\r\n")
+            return probe.recv(64).startswith((b"+PONG", b"-NOAUTH"))
 
 
 def document(person: redis.Redis) -> dict[str, Any]:

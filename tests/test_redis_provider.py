@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -19,6 +19,7 @@ from tests.redisreader import SOMEBODY, Application
 from tests.redisserver import FLAG, KEYS, RedisServer, to
 from watchdog.flags.base import Change
 from watchdog.flags.flagd_evaluator import Evaluator
+from watchdog.flags.redis_scripts import TOLD
 from watchdog.flags.redis_set import RedisSet
 from watchdog.model import Exposure
 
@@ -55,6 +56,10 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("slo-watchdog-redis")}
 
 
+def changes(app: Application) -> list[list[str] | None]:
+    return [details.flags_changed for event, details in app.events if "CONFIGURATION" in event]
+
+
 def test_an_application_is_told_of_a_change_and_of_a_kill(app: Application, flags: RedisSet) -> None:
     assert not app.on(default=True)
     flags.set(FLAG, to(100, idem="step-1"))
@@ -68,8 +73,8 @@ def test_an_application_is_told_of_a_change_and_of_a_kill(app: Application, flag
 
     flags.kill(FLAG, to(0))
     app.until(lambda: not app.on(default=True))
-    changes = [details.flags_changed for event, details in app.events if "CONFIGURATION" in event]
-    assert changes == [[FLAG], [FLAG]]
+    app.until(lambda: len(changes(app)) >= 2)
+    assert changes(app) == [[FLAG], [FLAG]]
 
 
 def test_cohort_audience_and_missing_key(app: Application, flags: RedisSet) -> None:
@@ -112,6 +117,47 @@ def test_a_message_that_nobody_heard_is_made_up_for_by_polling(app: Application,
     began = time.monotonic()
     app.until(app.on)
     assert time.monotonic() - began < 3.0
+
+
+def test_a_document_that_was_only_announced_is_used_until_the_next_look_at_what_is_kept(
+    app: Application, person: redis.Redis
+) -> None:
+    document = json.loads(str(person.get(KEYS.doc)))
+    document["flags"][FLAG]["defaultVariant"] = "on"
+    for forged in ("broken", json.dumps(document)):
+        person.publish(KEYS.changed, f"99\n{forged}")
+    app.until(lambda: len(changes(app)) >= 2)
+    assert changes(app)[:2] == [[FLAG], [FLAG]], "on by the message, then off by what is kept"
+    assert not app.on(default=True)
+    assert app.client.get_provider_status() is ProviderStatus.READY
+
+
+def test_the_document_of_an_older_announcement_is_not_used(app: Application, person: redis.Redis) -> None:
+    document = json.loads(str(person.get(KEYS.doc)))
+    document["flags"][FLAG]["defaultVariant"] = "on"
+    for number in ("0", "-5", "x", "9" * 30):
+        person.publish(KEYS.changed, f"{number}\n{json.dumps(document)}")
+    document["flags"]["later"] = document["flags"][FLAG]
+    document["flags"][FLAG]["defaultVariant"] = "off"
+    person.mset({KEYS.doc: json.dumps(document), KEYS.version: "2"})
+    person.publish(KEYS.changed, "2")
+    app.until(lambda: bool(changes(app)))
+    assert changes(app) == [["later"]]
+
+
+def test_a_large_document_is_announced_and_fetched(app: Application, flags: RedisSet, person: redis.Redis) -> None:
+    document = json.loads(str(person.get(KEYS.doc)))
+    document["flags"] |= {f"flag-{number}": document["flags"][FLAG] for number in range(TOLD // 100)}
+    person.set(KEYS.doc, json.dumps(document))
+    heard: Any = cast("Any", person).pubsub(ignore_subscribe_messages=True)
+    heard.subscribe(KEYS.changed)
+    heard.get_message(timeout=1.0)
+    flags.set(FLAG, to(100))
+    told = heard.get_message(timeout=5.0)
+    heard.close()
+    assert told is not None
+    assert told["data"] == person.get(KEYS.version)
+    app.until(app.on)
 
 
 def test_a_connection_that_was_cut_is_opened_anew(app: Application, flags: RedisSet, person: redis.Redis) -> None:

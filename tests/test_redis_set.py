@@ -73,7 +73,7 @@ def test_a_change_is_written_with_version_history_and_announcement(flags: RedisS
     told = channel.get_message(timeout=5.0)
     channel.close()
     assert told is not None
-    assert told["data"] == "2"
+    assert told["data"] == f"2\n{person.get(KEYS.doc)}"
     number, fields = person.xrange(KEYS.history)[-1]
     assert number == "2-0"
     assert fields["doc"] == person.get(KEYS.doc)

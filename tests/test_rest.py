@@ -16,8 +16,8 @@ import pytest
 
 from tests.answering import Answering, Reply, reply
 from watchdog.errors import ConfigError, FlagConflict, FlagServiceError
+from watchdog.exchange.answer import parsed
 from watchdog.flags.rest import Answer, Rest, segment
-from watchdog.flags.rest_answer import parsed
 
 TOKEN = 'api-s3cret/"with"+signs'
 NOW = 1_800_000_000

@@ -19,7 +19,7 @@ from watchdog.errors import ConfigError, FlagConflict, FlagServiceError
 from watchdog.flags import open_service
 from watchdog.flags.base import Change, ManagedFlagService
 from watchdog.flags.unleash import open_unleash
-from watchdog.model import NOBODY, Exposure
+from watchdog.model import NOBODY, Exposure, FlagReading
 
 FLAG = "new-checkout"
 STAFF = {"contextName": "userId", "operator": "IN", "values": ["staff"]}
@@ -158,15 +158,71 @@ def test_a_kill_that_is_refused_says_to_page_somebody(
 
 def test_a_seal_that_fails_does_not_fail_the_kill(unleash: ManagedFlagService, contract: Contract) -> None:
     unleash.set(FLAG, to(50))
-    contract.before = when("PATCH", "", lambda: reply(503), times=9)
+    contract.before = when("POST", "/strategies", lambda: reply(503), times=9)
     killed = unleash.kill(FLAG, off())
     assert (killed.exposure, killed.latch) == (NOBODY, None)
 
 
 def test_a_seal_that_fails_once_is_tried_again(unleash: ManagedFlagService, contract: Contract) -> None:
     unleash.set(FLAG, to(50))
-    contract.before = when("PATCH", "", lambda: reply(503))
+    contract.before = when("POST", "/strategies", lambda: reply(503))
     assert unleash.kill(FLAG, off()).latch == "checkout-2.14.0"
+
+
+def test_a_seal_that_was_cut_short_leaves_the_flag_off_and_is_finished_by_the_next_kill_or_step(
+    unleash: ManagedFlagService, contract: Contract
+) -> None:
+    finishes: list[Callable[[], FlagReading]] = [
+        lambda: unleash.kill(FLAG, off()),
+        lambda: unleash.set(FLAG, to(30, rollout="checkout-2.15.0")),
+    ]
+    for finish in finishes:
+        unleash.set(FLAG, to(50))
+        contract.before = when("DELETE", "", lambda: reply(503), times=9)
+        assert unleash.kill(FLAG, off()).exposure == NOBODY
+        contract.before = lambda _request: None
+        assert len(contract.strategies(FLAG)) == 2
+        assert unleash.read(FLAG).exposure == NOBODY
+        left = finish()
+        assert len(contract.strategies(FLAG)) == 1
+        assert unleash.read(FLAG) == left
+
+
+@pytest.mark.parametrize("cohort", [(), ("qa-1",)], ids=["percentage", "cohort"])
+@pytest.mark.parametrize("moment", ["before the write", "between compare and write", "before it is switched on"])
+def test_a_kill_wins_against_a_step_from_nobody_that_is_in_flight(
+    unleash: ManagedFlagService, contract: Contract, moment: str, cohort: tuple[str, ...]
+) -> None:
+    def kill() -> None:
+        unleash.kill(FLAG, off())
+
+    before = unleash.read(FLAG).version
+    if moment == "between compare and write":
+        contract.between = kill
+    else:
+        contract.before = when(*(("PATCH", "") if moment == "before the write" else ("POST", "/on")), kill)
+    with pytest.raises(FlagServiceError):
+        unleash.set(FLAG, to(0 if cohort else 20, *cohort, expect=before))
+    after = unleash.read(FLAG)
+    assert (after.exposure, after.latch) == (NOBODY, "checkout-2.14.0")
+
+
+def test_a_kill_replaces_a_strategy_whose_title_a_person_wrote_over(
+    unleash: ManagedFlagService, contract: Contract
+) -> None:
+    unleash.set(FLAG, to(50))
+    contract.strategies(FLAG)[0]["title"] = "mine now"
+    assert unleash.kill(FLAG, off()).latch == "checkout-2.14.0"
+    assert [one["parameters"]["rollout"] for one in contract.strategies(FLAG)] == ["0"]
+    assert unleash.set(FLAG, to(30, rollout="checkout-2.15.0")).exposure == Exposure(30)
+
+
+def test_a_kill_keeps_who_is_dealt_to_a_percentage(unleash: ManagedFlagService, contract: Contract) -> None:
+    contract.strategies(FLAG)[0]["parameters"]["groupId"] = "chosen-by-a-person"
+    unleash.set(FLAG, to(50))
+    unleash.kill(FLAG, off())
+    (left,) = contract.strategies(FLAG)
+    assert left["parameters"]["groupId"] == "chosen-by-a-person"
 
 
 def test_a_kill_that_somebody_undoes_again_and_again_fails(unleash: ManagedFlagService, contract: Contract) -> None:
@@ -188,7 +244,7 @@ def test_strategies_of_others_are_left_alone_by_a_kill(unleash: ManagedFlagServi
     contract.add(FLAG, {"name": "flexibleRollout", "parameters": {"rollout": "5"}, "title": "mine"})
     contract.add(FLAG, {"name": "flexibleRollout", "parameters": {"rollout": "100"}, "constraints": [STAFF]})
     assert unleash.kill(FLAG, off()).exposure == NOBODY
-    assert [one["parameters"]["rollout"] for one in contract.strategies(FLAG)] == ["0", "5", "100"]
+    assert [one["parameters"]["rollout"] for one in contract.strategies(FLAG)] == ["5", "100", "0"]
 
 
 BROKEN: dict[str, Callable[[SimpleNamespace], object]] = {

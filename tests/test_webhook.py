@@ -12,8 +12,9 @@ from watchdog.config.flagsettings import FlagSettings
 from watchdog.errors import FlagConflict, FlagServiceError
 from watchdog.flags import open_service
 from watchdog.flags.base import Change
-from watchdog.flags.webhook import Webhook, signature
+from watchdog.flags.webhook import Webhook
 from watchdog.model import NOBODY, Exposure
+from watchdog.signing import signature
 
 SECRET = "a-shared-key-of-32-letters-or-so"
 FLAG = "new-checkout"

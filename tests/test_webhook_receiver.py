@@ -17,8 +17,8 @@ import requests
 
 from tests.test_webhook import FLAG, SECRET, change, webhook
 from watchdog.errors import FlagServiceError
-from watchdog.flags.webhook import signature
 from watchdog.model import NOBODY, Exposure
+from watchdog.signing import signature
 
 RECEIVER = Path(__file__).parent.parent / "deploy" / "webhook-receiver" / "receiver.py"
 

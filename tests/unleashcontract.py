@@ -28,12 +28,16 @@ Moment = tuple[float, frozenset[str]]
 
 
 class Contract:
-    """The server's memory. `moments` holds who had the flag after each request; `before` is called before each."""
+    """The server's memory. `moments` holds who had the flag after each request; `before` is called before each.
+
+    `between` is called once, after a patch has been compared and before it is written: the server holds no lock there.
+    """
 
     def __init__(self) -> None:
         self.flags: dict[str, Json] = {}
         self.moments: list[tuple[str, Moment | None]] = []
         self.before: Callable[[Request], Reply | None] = lambda _request: None
+        self.between: Callable[[], None] | None = None
         self.approvals: bool | None = None
         self.rights: list[Json] = [{"permission": "ADMIN"}]
         self._ids = itertools.count(1)
@@ -158,6 +162,15 @@ class Contract:
                 place[last] = operation["value"]
         if invalid := _invalid(new):
             return invalid
+        if (between := self.between) is not None:
+            self.between = None
+            self._lock.release()
+            try:
+                between()
+            finally:
+                self._lock.acquire()
+        if old not in self.strategies(flag):
+            return _error(500, "Something went wrong")
         old.clear()
         old.update(new)
         self._off_if_idle(flag)

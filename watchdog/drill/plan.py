@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from watchdog.config.settings import Settings
-from watchdog.errors import Refused
+from watchdog.errors import ConfigError, Refused
 from watchdog.ledger import Ledger
 from watchdog.model import ACTIVE, EMERGENCY_FLAGS, RollbackRule, Rollout
 from watchdog.rolloutfile import rollout_from_resolved
@@ -73,7 +74,10 @@ def smallest_within(rollouts: Iterable[Rollout]) -> float:
 
 def bound_rollouts(ledger: Ledger, configured: Iterable[Rollout]) -> list[Rollout]:
     """The rollouts whose bound a drill must keep: those of the files, and whatever runs by the ledger."""
-    active = [rollout_from_resolved(stored.resolved, stored.text) for stored in ledger.rollouts(ACTIVE)]
+    active = []
+    for stored in ledger.rollouts(ACTIVE):
+        with suppress(ConfigError):  # a damaged row: its rollout is held back, and told of, where it would tick
+            active.append(rollout_from_resolved(stored.resolved, stored.text, stored.name))
     return [*configured, *active]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
-from watchdog.drill.page import tell_failure
+from watchdog.drill.page import tell_result
 from watchdog.drill.plan import Plan
 from watchdog.drill.report import BLIND, BROKEN, LATE, PASSED, STOPPED, Report, Run
 from watchdog.errors import FlagConflict, FlagServiceError, LedgerError
@@ -67,8 +67,8 @@ class Drill:
     def run(self, on_run: OnRun = nobody_watches) -> Report:
         """Drill until all runs are done, one has failed, or somebody stops it; the flag is off afterwards.
 
-        What it found is recorded, and a failure is told to every active rollout. Raises LedgerError, and Refused while
-        another drill of the flag runs.
+        What it found is recorded and told (`tell_result`). Raises LedgerError, and Refused while another drill of the
+        flag runs.
         """
         plan, began = self.plan, self.clock()
         intent = DrillIntent(self.name, plan.flag, self.reader.name, plan.by, plan.why, plan.runs, plan.within)
@@ -90,7 +90,7 @@ class Drill:
             self.ledger.finish_drill(
                 self._id, self.clock(), passed=report.passed, worst=report.worst, report=report.as_data()
             )
-            tell_failure(self.ledger, report, self.clock())
+            tell_result(self.ledger, report, self.clock())
         return report
 
     def _report(self, began: float, runs: list[Run], left_on: str) -> Report:
@@ -269,7 +269,7 @@ def no_reader(ledger: Ledger, plan: Plan, name: str, reader: str, why: str, now:
     number = ledger.begin_drill(intent, now, 0.0)
     report = Report(number, now, name, reader, "reader", plan, 0.0, (Run(1, now, 0.0, {}, BLIND, why),))
     ledger.finish_drill(number, now, passed=False, worst=None, report=report.as_data())
-    tell_failure(ledger, report, now)
+    tell_result(ledger, report, now)
     return report
 
 

@@ -95,8 +95,13 @@ def replace_file(target: Path, raw: bytes, mtime_ns: int, like: os.stat_result |
 
 
 @contextlib.contextmanager
-def written(temporary: Path, raw: bytes, mtime_ns: int, like: os.stat_result | None) -> Iterator[None]:
-    """A file with these bytes, on the disk; what is called so afterwards is removed."""
+def written(
+    temporary: Path, raw: bytes, mtime_ns: int, like: os.stat_result | None, *, flush_last: bool = False
+) -> Iterator[None]:
+    """A file with these bytes, on the disk; what is called so afterwards is removed.
+
+    With `flush_last` it is on the disk only when the block has ended, for what must be seen at once.
+    """
     temporary.unlink(missing_ok=True)  # left by a process that died while it held the lock
     try:
         with temporary.open("xb") as file:
@@ -104,8 +109,11 @@ def written(temporary: Path, raw: bytes, mtime_ns: int, like: os.stat_result | N
             file.flush()
             _make_like(file.fileno(), like)
             os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
-            os.fsync(file.fileno())
-        yield
+            if not flush_last:
+                os.fsync(file.fileno())
+            yield
+            if flush_last:
+                os.fsync(file.fileno())
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

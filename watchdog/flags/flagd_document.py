@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NoReturn
 
 from watchdog.errors import FlagServiceError
@@ -198,8 +199,30 @@ def _hashed(value: Json) -> str:
 
 
 def render(document: Json) -> bytes:
-    """The bytes to write: plain ASCII, because providers read the file in whatever encoding their host uses."""
-    return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode("ascii")
+    """The bytes to write: plain ASCII, because providers read the file in whatever encoding their host uses.
+
+    Indented for people, which json does in Python, slowly: flags that a change leaves alone keep the text they had.
+    """
+    members = {key: _lines(value) for key, value in document.items() if key != "flags"}
+    if "flags" in document:
+        flags = {name: _indented(json.dumps(flag, allow_nan=False)) for name, flag in document["flags"].items()}
+        members = {key: _object(flags) if key == "flags" else members[key] for key in document}
+    return (_object(members) + "\n").encode("ascii")
+
+
+def _lines(value: object) -> str:
+    return json.dumps(value, indent=2, allow_nan=False)
+
+
+@lru_cache(maxsize=4096)
+def _indented(flag: str) -> str:
+    return _lines(json.loads(flag))
+
+
+def _object(members: Mapping[str, str]) -> str:
+    """A JSON object of members that are indented already, one level further in; no line break is inside a string."""
+    lines = ",\n".join(f"{json.dumps(name)}: {text}" for name, text in members.items()).replace("\n", "\n  ")
+    return f"{{\n  {lines}\n}}" if members else "{}"
 
 
 def _deeper_than(levels: int, document: object) -> bool:

@@ -155,7 +155,7 @@ class FlagdFile:
             version = flagd.version_of(held.document) + 1
             marks |= {flagd.LATCH: change.rollout, flagd.LATCHED_AT: instant, flagd.LATCHED_VERSION: version}
             marks[flagd.ROLLOUT] = change.rollout
-        return self._file.write(held, flag, flagd.marked(entry, marks))
+        return self._file.write(held, flag, flagd.marked(entry, marks), urgent=True)
 
     def _urgently(self, write: Callable[[bool], FlagReading]) -> FlagReading:
         """Write without waiting for a holder of the lock that stands, and again when somebody else wrote meanwhile."""

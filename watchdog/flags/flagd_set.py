@@ -97,23 +97,32 @@ class FlagdSet:
                 raise
             return Held(document, entry, known and self._served_if_known(flag, known), snapshot, alone, problem)
 
-    def write(self, held: Held, flag: str, entry: Json) -> FlagReading:
+    def write(self, held: Held, flag: str, entry: Json, *, urgent: bool = False) -> FlagReading:
         """Put a new entry for `flag` into the document and the file; returns what it then reads."""
         version = flagd.version_of(held.document) + 1
         if held.snapshot is not None and held.snapshot.raw.strip() and held.problem is not None:
             self.storage.set_aside(held.snapshot.raw, alone=held.alone)
         entries = {flag: flagd.marked(entry, {flagd.VERSION: version})}
-        return self.reading(self.replace(held.document, entries, version, held.snapshot, alone=held.alone), flag)
+        over = held.snapshot
+        written = self.replace(held.document, entries, version, over, alone=held.alone, urgent=urgent)
+        return self.reading(written, flag)
 
     def replace(
-        self, document: Json, entries: dict[str, Json], version: int, over: Snapshot | None, *, alone: bool
+        self,
+        document: Json,
+        entries: dict[str, Json],
+        version: int,
+        over: Snapshot | None,
+        *,
+        alone: bool,
+        urgent: bool = False,
     ) -> Json:
         """Put the entries into the document, the document into the file that reads `over`, and read it back."""
         era = era_to_note(document, self.bucketing, self.audiences)
         metadata = {**document.get("metadata", {}), "version": str(version), flagd.BUCKETING: era}
         raw = flagd.render({**document, "metadata": metadata, "flags": {**document["flags"], **entries}})
         written = self.parsed(Snapshot(raw, 0))
-        self.storage.replace(raw, over, alone=alone)
+        self.storage.replace(raw, over, alone=alone, urgent=urgent)
         snapshot = self.storage.load()
         if snapshot is None or snapshot.raw != raw:
             message = f"{self.path}: it was changed by somebody else right after the watchdog had written it; "

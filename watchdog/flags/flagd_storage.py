@@ -120,16 +120,18 @@ class FlagdStorage:
             if lock is not None:
                 os.close(lock)
 
-    def replace(self, raw: bytes, over: Snapshot | None, *, alone: bool) -> None:
+    def replace(self, raw: bytes, over: Snapshot | None, *, alone: bool, urgent: bool = False) -> None:
         """Put `raw` in place of the file that reads `over` (None: of no file), at once, durably, with a newer time.
 
-        Raises FlagConflict when something else is there: that stays. `alone` says whether the lock is held.
+        Raises FlagConflict when something else is there: that stays. `alone` says whether the lock is held. What is
+        `urgent` is in place before it is on the disk, where a flush may wait for others; it is there on return.
         """
         target = self._target()
         temporary = beside(target, alone=alone)
         newest = max(time.time_ns(), self._known_ns(target) + NEWER_NS)
         try:
-            with written(temporary, raw, newest, status_of(target) or status_of(self.copy)):
+            like = status_of(target) or status_of(self.copy)
+            with written(temporary, raw, newest, like, flush_last=urgent):
                 self._compare(over)
                 self._put(temporary, target, raw, over)
             sync_directory(target.parent)

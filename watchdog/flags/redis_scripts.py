@@ -6,7 +6,7 @@ The braces in the keys are a hash tag: on a Redis cluster all keys of a set are 
     slo-watchdog:{SET}:version   string   its version N, for readers that poll
     slo-watchdog:{SET}:history   stream   entry N-0: audit (JSON), doc, idem; a hand edit found after N is N-1
     slo-watchdog:{SET}:idem      hash     idempotency key -> N, for as long as the history has entry N
-    slo-watchdog:{SET}:changed   channel  N, after every change
+    slo-watchdog:{SET}:changed   channel  N, after every change; then, unless it is large, a line feed and the document
     KEY:rejected                 what a kill found in the place of KEY and could not use
 """
 
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a document that are read at all: a set of a thousand flags has 0.3 MB."""
+TOLD = 64 * 1024
+"""Bytes of a document up to which it is sent with its announcement: each reader's buffer in Redis holds a copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +155,9 @@ for i = 1, 2 do
 end
 redis.call('SET', doc, text)
 redis.call('SET', version, number)
-redis.call('PUBLISH', channel, number)
+redis.call('PUBLISH', channel, #text <= TOLD and number .. '\\n' .. text or number)
 return {'ok', number}
-"""
+""".replace("TOLD", str(TOLD))
 )
 """Replace the document if document and version are still as seen. The history comes first: it is what can refuse.
 

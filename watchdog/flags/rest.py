@@ -20,8 +20,8 @@ import requests
 import urllib3
 
 from watchdog.errors import ConfigError, FlagConflict, FlagServiceError, Problem
-from watchdog.flags.rest_answer import asked_wait, parsed, without_query
-from watchdog.flags.rest_wire import Deadline, Wire, innermost
+from watchdog.exchange.answer import asked_wait, parsed, without_query
+from watchdog.exchange.wire import Deadline, Wire, innermost
 
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of one answer."""

@@ -65,9 +65,10 @@ class Unleash:
     def kill(self, flag: str, change: Change) -> FlagReading:
         """Switch the flag's environment off, whatever its strategies are; then seal what is beneath the switch.
 
-        Sealed means a rollout of 0 % with the latch of `change.rollout`: whoever switches the flag on again, or is
-        about to, exposes nobody. Strategies that others have added are left alone. A seal that fails does not fail
-        the kill; the reading's latch tells.
+        Sealed means that a new rollout strategy of 0 %, with the latch of `change.rollout`, has taken the place of the
+        old one: whoever switches the flag on again, or is about to, exposes nobody, and a step that the server has
+        already compared writes to a strategy that is gone. Strategies that others have added are left alone. A seal
+        that fails does not fail the kill; the reading's latch tells.
         """
         for _ in range(ATTEMPTS):
             self._api.off(flag)
@@ -111,12 +112,13 @@ class Unleash:
         if change.expect not in (None, found.version):
             message = f"{place}: it has version {found.version}; expected {change.expect}, as it was read"
             raise FlagConflict(f"{message}; nothing was written, it is read and decided again")
+        state = self._alone(flag, state)
         latch = found.latch if change.rollout in (None, found.latch) else None
         if (found.exposure, set(found.members), found.latch) == (wanted, set(members), latch):
             return found
         self._write(flag, state, percent, members, marked(change, latch))
         if not (state.enabled or wanted.none):
-            self._switch_on(flag, wanted)
+            self._switch_on(flag, wanted, state.known(place).id)
         after = self.read(flag)
         if (after.exposure, set(after.members)) != (wanted, set(members)):
             message = f"{place}: it was written to serve {wanted}, and reads {after.exposure}"
@@ -140,31 +142,53 @@ class Unleash:
                 self._api.remove(flag, state.cohort.id)
             self._api.add(flag, new_cohort(flag, members))
 
-    def _switch_on(self, flag: str, wanted: Exposure) -> None:
-        """Switch the environment on, if what is beneath is exactly what is wanted; back off if it turns out more."""
+    def _switch_on(self, flag: str, wanted: Exposure, written: str) -> None:
+        """Switch the environment on, if what is beneath is exactly what is wanted; back off if it turns out more.
+
+        `written` is the strategy that was written: another one in its place is the seal of a kill.
+        """
         place = self._api.place(flag)
         ready = self._api.state(flag)
-        ready.known(place)
-        if ready.beneath != wanted:
+        if ready.known(place).id != written or ready.beneath != wanted:
             message = f"{place}: it was written to serve {wanted}, and its strategies say {ready.beneath}"
             raise FlagConflict(f"{message}; somebody else changed it meanwhile; it stays switched off")
         self._api.on(flag)
         after = self._api.state(flag)
-        if after.enabled and (after.problems or _above(after.beneath, wanted)):
+        replaced = after.percentage is None or after.percentage.id != written
+        if after.enabled and (replaced or after.problems or _above(after.beneath, wanted)):
             self._api.off(flag)
-            message = f"{place}: when it was switched on, somebody else had widened its strategies"
+            message = f"{place}: when it was switched on, somebody else had killed it or widened its strategies"
             raise FlagConflict(f"{message}; it was switched off again")
 
     def _seal(self, flag: str, state: State, change: Change) -> State:
-        """Take what is beneath the switch to nobody and leave the latch, best effort; the flag as it is afterwards."""
+        """Take what is beneath the switch to nobody and leave the latch, best effort; the flag as it is afterwards.
+
+        The server compares and writes a patch in two steps, so a step in flight could write over a seal that is a
+        patch, too. What is new is there before what is old goes: a flag without a strategy serves everybody when on.
+        """
         if state.sealed(change.rollout):
             return state
-        marks = marked(change, change.rollout or state.marks.latch)
         with contextlib.suppress(FlagServiceError):
-            if state.own is not None:
-                self._api.patch(flag, state.own.id, rolled(0, marks))
+            old = state.mine
+            if old and state.seal(change.rollout) is None:
+                latch = change.rollout or state.marks.latch
+                self._api.add(flag, new_percentage(old[0].group or flag, marked(change, latch)))
+                for replaced in old:  # a person may have written over its title: it is still the one to go
+                    self._api.remove(flag, replaced.id)
+                state = self._api.state(flag)
+            state = self._alone(flag, state, change.rollout)
             if state.cohort is not None:
                 self._api.remove(flag, state.cohort.id)
+        return self._api.state(flag)
+
+    def _alone(self, flag: str, state: State, rollout: str | None = None) -> State:
+        """Of several strategies of the watchdog, which a kill leaves that was cut short, keep the one that seals."""
+        kept = state.seal(rollout)
+        if len(state.owns) < 2 or kept is None:
+            return state
+        for other in state.owns:
+            if other.id != kept.id:
+                self._api.remove(flag, other.id)
         return self._api.state(flag)
 
 

@@ -74,9 +74,12 @@ class UnleashApi:
     def patch(self, flag: str, strategy: str, operations: Sequence[Json]) -> None:
         """Change a strategy by a JSON patch. Raises FlagConflict when one of its tests does not hold."""
         path = f"{self._environment(flag)}/strategies/{segment(strategy)}"
-        answer = self._call("PATCH", flag, path, list(operations), expected=(200, 400, 500))
+        answer = self._call("PATCH", flag, path, list(operations), expected=(200, 400, 404, 500))
         if answer.status == 200:
             return
+        if answer.status == 404 and strategy in answer.text:
+            message = f"{self.place(flag)}: its strategy was replaced since it was read, as a kill does"
+            raise FlagConflict(f"{message}; nothing was written, it is read and decided again")
         if answer.text.startswith(OUTDATED):
             message = f"{self.place(flag)}: its strategy was changed by somebody else since it was read"
             raise FlagConflict(f"{message}; nothing was written, it is read and decided again")

@@ -44,6 +44,8 @@ class State:
     """How many there are, those that are switched off included."""
     idle: int
     """How many of them are switched off: they serve nobody, until somebody switches them on."""
+    owns: tuple[Percentage, ...] = ()
+    """The rollout strategies that hold the watchdog's marks; a seal that was cut short leaves two."""
 
     @property
     def marks(self) -> Marks:
@@ -82,17 +84,22 @@ class State:
         return self.percentage
 
     @property
-    def own(self) -> Percentage | None:
-        """The rollout strategy, unless it is a person's beside others: that is not the watchdog's to change."""
-        if self.percentage is not None and (not self.problems or is_own(self.percentage.title)):
-            return self.percentage
-        return None
+    def mine(self) -> tuple[Percentage, ...]:
+        """The rollout strategies to change: not a person's beside others, that is not the watchdog's."""
+        if self.percentage is not None and not self.problems:
+            return (self.percentage,)
+        return self.owns
+
+    def seal(self, rollout: str | None) -> Percentage | None:
+        """The strategy that serves nobody and holds the latch of `rollout`, where there is one."""
+        latched = (one for one in self.mine if one.percent == 0 and rollout in (None, marks_in(one.title).latch))
+        return next(latched, None)
 
     def sealed(self, rollout: str | None) -> bool:
         """Whether the watchdog's strategies expose nobody, also when switched on, and hold the latch of `rollout`."""
-        if self.cohort is not None:
+        if self.cohort is not None or len(self.mine) > 1:
             return False
-        return self.own is None or (self.own.percent == 0 and rollout in (None, self.marks.latch))
+        return not self.mine or self.seal(rollout) is not None
 
 
 def parse(feature: object, environment: str, place: str) -> State:
@@ -153,7 +160,8 @@ def _state(enabled: bool, version: str, strategies: list[Json], problems: list[s
     percentage = percentages[0] if len(percentages) == 1 else None
     cohort = cohorts[0] if cohorts else None
     idle = len(strategies) - len(active)
-    return State(enabled, version, percentage, cohort, tuple(problems), len(strategies), idle)
+    owns = tuple(one for one in percentages if is_own(one.title))
+    return State(enabled, version, percentage, cohort, tuple(problems), len(strategies), idle, owns)
 
 
 def _percentage(strategy: Json) -> Percentage | str:

@@ -106,9 +106,9 @@ def unchanged(found: Percentage) -> list[Json]:
     return tests
 
 
-def new_percentage(flag: str, marks: Marks) -> Json:
-    """A rollout strategy that serves nobody."""
-    parameters = {"rollout": "0", "stickiness": STICKY, "groupId": flag}
+def new_percentage(group: str, marks: Marks) -> Json:
+    """A rollout strategy that serves nobody. `group` decides who is dealt to a percentage: a new flag's is its name."""
+    parameters = {"rollout": "0", "stickiness": STICKY, "groupId": group}
     return {"name": ROLLOUT, "title": marks.title(), "constraints": [], "parameters": parameters}
 
 

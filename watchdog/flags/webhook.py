@@ -8,7 +8,6 @@ say is taken at its acknowledgements, which only this process remembers: it can 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import math
 import secrets
@@ -24,6 +23,7 @@ from watchdog.errors import FlagConflict, FlagServiceError
 from watchdog.flags.base import Capabilities, Change, Check, Prepared
 from watchdog.flags.rest import Answer, Rest
 from watchdog.model import NOBODY, Exposure, FlagReading
+from watchdog.signing import SIGNATURE, TIMESTAMP, signature
 
 if TYPE_CHECKING:
     from watchdog.flags.settings import ServiceSettings
@@ -189,8 +189,8 @@ class Webhook:
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": key,
-            "X-Slo-Watchdog-Timestamp": timestamp,
-            "X-Slo-Watchdog-Signature": f"v1={signature(secret or self._secret, timestamp, body)}",
+            TIMESTAMP: timestamp,
+            SIGNATURE: f"v1={signature(secret or self._secret, timestamp, body)}",
         }
         return self._rest.call("POST", "", data=body, headers=headers, place=f"flag {flag}", expected=expected)
 
@@ -258,11 +258,6 @@ class Webhook:
 
     def _place(self, flag: str) -> str:
         return f"webhook, flag {flag}: the receiver at {self._host}"
-
-
-def signature(secret: bytes, timestamp: str, body: bytes) -> str:
-    """What a receiver compares, in constant time: hex of HMAC-SHA256 over `timestamp.body`."""
-    return hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 def _key(idem: str) -> str:

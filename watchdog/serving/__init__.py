@@ -8,7 +8,7 @@ be old; nobody's flag changes for that.
 from __future__ import annotations
 
 from watchdog.serving.answers import Answer, Readers
-from watchdog.serving.counts import Counts
+from watchdog.serving.counts import Counts, ServingMetrics
 from watchdog.serving.sets import FlagSet, flag_set, sets_of
 
-__all__ = ["Answer", "Counts", "FlagSet", "Readers", "flag_set", "sets_of"]
+__all__ = ["Answer", "Counts", "FlagSet", "Readers", "ServingMetrics", "flag_set", "sets_of"]

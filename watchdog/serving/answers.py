@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from watchdog.errors import WatchdogError
 from watchdog.flags.flagd_evaluator import NotEvaluated
@@ -64,6 +64,25 @@ class Readers:
         """Stop looking at the sets."""
         for kept in self.sets.values():
             kept.close()
+
+    async def prepare(self) -> None:
+        """Load every flag, as a first reader would: he is not to wait for that. What cannot be read is logged."""
+        await self._bulk(b"{}", "")
+
+    @property
+    def local(self) -> bool:
+        """Whether no look at any set waits for a network."""
+        return all(kept.local for kept in self.sets.values())
+
+    def at_once(self, key: str, body: bytes) -> Answer:
+        """`one` for who cannot wait; for `local` sets only."""
+        answering = self.one(key, body)
+        try:
+            answering.send(None)
+        except StopIteration as done:
+            return cast("Answer", done.value)
+        answering.close()
+        raise AssertionError("unreachable: nothing waits where all sets are local")
 
     async def one(self, key: str, body: bytes) -> Answer:
         """OFREP: one flag for one caller."""
@@ -136,7 +155,7 @@ class Readers:
 def context_of(body: bytes) -> Json:
     """The evaluation context in an OFREP request. Raises BadContext."""
     try:
-        found = json.loads(body, parse_constant=_no_constant)
+        found = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise BadContext(
             "PARSE_ERROR", 'the body is not JSON; expected {"context": {"targetingKey": "..."}}'
@@ -152,6 +171,11 @@ def context_of(body: bytes) -> Json:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+"""Made once: `json.loads` and `json.dumps` make new ones for each answer."""
 
 
 def _is_text(key: str) -> bool:
@@ -175,7 +199,7 @@ def _json(status: int, body: Json, headers: dict[str, str] | None = None) -> Ans
 
 
 def _rendered(body: Json) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode("ascii")
+    return _ENCODER.encode(body).encode("ascii")
 
 
 def _matched(body: bytes, etag: str, if_none_match: str, headers: dict[str, str]) -> Answer:

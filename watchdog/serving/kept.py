@@ -67,6 +67,11 @@ class Kept:
         """For how many seconds the document could not be read; None while it can."""
         return self._clock() - self._good_at if self._problem else None
 
+    @property
+    def local(self) -> bool:
+        """Whether a look at it never waits for a network."""
+        return self._source.mark is not None
+
     async def current(self) -> Held:
         """The document as it is now, or the last good one. Raises Unavailable when there is none."""
         if self._source.mark is not None:
