@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ledgers import NOON, added, ledger_at, page
-from watchdog.errors import LedgerError, NotifierError
-from watchdog.ledger import Ledger, Record, StoredRollout
+from tests.ledgers import ledger_at
+from tests.outbox import (
+    AWAY,
+    BUSY,
+    DOWN,
+    GONE,
+    NO_KEY,
+    Broken,
+    Clock,
+    InTwoParts,
+    Outbox,
+    Paced,
+    texts,
+)
+from watchdog.errors import NotifierError
+from watchdog.ledger import Ledger
+from watchdog.messages import Message
 from watchdog.metrics import Metrics
-from watchdog.model import Notification
-from watchdog.notifiers.base import Notifier
+from watchdog.model import Severity
+from watchdog.notifiers.base import Memo
 from watchdog.notifiers.memory import InMemoryNotifier
-from watchdog.notify import LONGEST_WAIT, ROUND, Sender, wait_after
-
-DOWN = NotifierError("slack answered 503")
-GONE = NotifierError("slack knows no channel #deploys", permanent=True)
-
-
-class Clock:
-    """Wall time that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = float(NOON)
-
-    def __call__(self) -> float:
-        return self.now
+from watchdog.notify import Sender
+from watchdog.notify.lane import ROUND
+from watchdog.notify.waits import LONGEST_WAIT, wait_after
 
 
 @pytest.fixture
@@ -44,61 +46,63 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def rollout(ledger: Ledger) -> StoredRollout:
-    return added(ledger)
+def outbox(ledger: Ledger, clock: Clock) -> Outbox:
+    return Outbox(ledger, clock)
 
 
-def record(ledger: Ledger, rollout: StoredRollout, *keys: str) -> None:
-    stored = ledger.rollout(rollout.name)
-    assert stored is not None
-    ledger.record(Record(stored.id, stored.revision, notifications=[page(key) for key in keys]))
+@pytest.fixture
+def slack() -> InMemoryNotifier:
+    return InMemoryNotifier("slack")
 
 
-def keys(channel: InMemoryNotifier) -> list[str]:
-    return [notification.key for _, notification in channel.sent]
+@pytest.fixture
+def sender(ledger: Ledger, slack: InMemoryNotifier, clock: Clock) -> Sender:
+    return Sender(ledger, [slack], clock)
 
 
-def test_a_message_is_sent_once_on_every_channel(ledger: Ledger, rollout: StoredRollout, clock: Clock) -> None:
-    slack, pager = InMemoryNotifier("slack"), InMemoryNotifier("pagerduty")
-    sender = Sender(ledger, [slack, pager], clock)
-    record(ledger, rollout, "a", "b")
+def test_a_message_is_sent_once_on_every_channel(ledger: Ledger, outbox: Outbox, clock: Clock) -> None:
+    slack, mail = InMemoryNotifier("slack"), InMemoryNotifier("email")
+    sender = Sender(ledger, [slack, mail], clock)
+    outbox.record("a", "b")
     assert sender.send_due(clock.now) == 4
     assert sender.send_due(clock.now) == 0
-    assert keys(slack) == keys(pager) == ["a", "b"]
-    assert slack.sent[0] == (rollout.name, page("a"))
-    assert sender.sentence == "nothing is due"
-    deliveries = [delivery for stored in ledger.notifications_of(rollout.id) for delivery in stored.deliveries]
-    assert {delivery.sent_at for delivery in deliveries} == {clock.now}
+    assert texts(slack) == texts(mail) == ["a", "b"]
+    assert slack.sent[0][0] == "checkout-2.14.0"
+    assert slack.again == []
+    assert sender.sentence == "slack: nothing is due; email: nothing is due"
+    assert {delivery.sent_at for delivery in outbox.deliveries().values()} == {clock.now}
 
 
-def test_a_restarted_sender_sends_nothing_again(ledger: Ledger, rollout: StoredRollout, clock: Clock) -> None:
-    slack = InMemoryNotifier("slack")
-    record(ledger, rollout, "a")
+def test_a_restarted_sender_sends_nothing_again(
+    ledger: Ledger, outbox: Outbox, slack: InMemoryNotifier, clock: Clock
+) -> None:
+    outbox.record("a")
     assert [Sender(ledger, [slack], clock).send_due(clock.now) for _ in range(3)] == [1, 0, 0]
 
 
 def test_without_a_channel_messages_are_recorded_and_nothing_is_sent(
-    ledger: Ledger, rollout: StoredRollout, clock: Clock
+    ledger: Ledger, outbox: Outbox, clock: Clock
 ) -> None:
     metrics = Metrics()
     sender = Sender(ledger, [], clock, metrics)
-    record(ledger, rollout, "a")
+    outbox.record("a")
     assert sender.send_due(clock.now) == 0
-    assert len(ledger.notifications_of(rollout.id)) == 1
+    assert sender.sentence == "there is no channel"
+    assert len(ledger.notifications_of(outbox.rollout().id)) == 1
     assert b"slo_watchdog_notifications_unsent 0.0" in metrics.exposition()
 
 
-def test_a_failed_message_is_tried_again_later_and_later(ledger: Ledger, rollout: StoredRollout, clock: Clock) -> None:
-    slack = InMemoryNotifier("slack")
+def test_a_failed_message_is_tried_again_later_and_later(
+    outbox: Outbox, slack: InMemoryNotifier, sender: Sender, clock: Clock
+) -> None:
     slack.fail(DOWN, times=7)
-    sender = Sender(ledger, [slack], clock)
-    record(ledger, rollout, "a")
+    outbox.record("a")
     waits = []
     for attempt in range(1, 8):
         assert sender.send_due(clock.now) == 0
         assert slack.attempts == attempt
-        ((delivery,),) = (stored.deliveries for stored in ledger.notifications_of(rollout.id))
-        assert delivery.error == str(DOWN)
+        delivery = outbox.deliveries()["a"]
+        assert (delivery.attempts, delivery.error) == (attempt, str(DOWN))
         assert delivery.next_try_at is not None
         waits.append(delivery.next_try_at - clock.now)
         clock.now = delivery.next_try_at - 0.001
@@ -108,7 +112,7 @@ def test_a_failed_message_is_tried_again_later_and_later(ledger: Ledger, rollout
     for wait, wanted in zip(waits, (30, 60, 120, 240, 480, 900, 900), strict=True):
         assert 0.9 * wanted <= wait <= wanted
     assert sender.send_due(clock.now) == 1
-    assert keys(slack) == ["a"]
+    assert texts(slack) == ["a"]
 
 
 def test_waits_are_the_same_on_every_run_and_differ_between_messages() -> None:
@@ -117,201 +121,178 @@ def test_waits_are_the_same_on_every_run_and_differ_between_messages() -> None:
     assert max(wait_after(message, 10_000) for message in range(100)) <= LONGEST_WAIT
 
 
-def test_a_message_refused_for_good_is_not_tried_again_and_the_next_is_sent(
-    ledger: Ledger, rollout: StoredRollout, clock: Clock
+def test_a_message_that_fails_holds_up_its_own_rollout_and_no_other(
+    outbox: Outbox, slack: InMemoryNotifier, sender: Sender, clock: Clock
 ) -> None:
-    slack = InMemoryNotifier("slack")
+    outbox.record("a", "b")
+    outbox.record("c", "d", to="search-7")
+    slack.fail(DOWN)
+    assert sender.send_due(clock.now) == 2
+    assert texts(slack) == ["c", "d"]
+    clock.now += 30
+    assert sender.send_due(clock.now) == 2
+    assert texts(slack) == ["c", "d", "a", "b"], "nobody reads of an end before its beginning"
+    assert slack.again == ["checkout-2.14.0:a"], "the failed attempt may have gone through"
+
+
+def test_a_message_refused_for_good_is_not_tried_again_and_the_next_is_sent(
+    outbox: Outbox, slack: InMemoryNotifier, sender: Sender, clock: Clock
+) -> None:
     slack.fail(GONE)
-    sender = Sender(ledger, [slack], clock)
-    record(ledger, rollout, "a", "b")
+    outbox.record("a", "b")
     assert sender.send_due(clock.now) == 1
-    assert sender.sentence == "slack: sent 1 of 2, 1 refused for good"
     clock.now += 86_400
     assert sender.send_due(clock.now) == 0
-    assert keys(slack) == ["b"]
+    assert texts(slack) == ["b"]
+    given_up = outbox.deliveries()["a"]
+    assert (given_up.given_up, given_up.withheld, given_up.error) == (True, False, str(GONE))
 
 
-def test_a_channel_that_fails_is_tried_once_a_round_and_keeps_no_later_message_back_for_ever(
-    ledger: Ledger, rollout: StoredRollout, clock: Clock
+def test_an_unreachable_channel_is_paused_and_then_probed_with_the_most_severe_message(
+    outbox: Outbox, slack: InMemoryNotifier, sender: Sender, clock: Clock
 ) -> None:
-    slack = InMemoryNotifier("slack")
-    slack.fail(DOWN)
-    sender = Sender(ledger, [slack], clock)
-    record(ledger, rollout, "a", "b", "c")
+    outbox.record("news")
+    outbox.record("more", to="search-7")
+    slack.fail(AWAY, times=2)
+    assert sender.send_due(clock.now) == 0
+    assert slack.attempts == 1, "what fails for the channel's sake is not tried with another message"
+    outbox.record("fire", to="pay-3", kind="drift", severity=Severity.CRITICAL)
+    clock.now += 26
     assert sender.send_due(clock.now) == 0
     assert slack.attempts == 1
-    assert sender.sentence.startswith("slack: sent 0 of 3, one is tried again in ")
-    assert sender.sentence.endswith(str(DOWN))
-    clock.now += 1
-    assert sender.send_due(clock.now) == 2
-    clock.now += 30
-    assert sender.send_due(clock.now) == 1
-    assert keys(slack) == ["b", "c", "a"]
+    clock.now += 4
+    assert sender.send_due(clock.now) == 0
+    assert slack.attempts == 2, "one probe"
+    assert outbox.deliveries(of="pay-3")["fire"].attempts == 1
+    clock.now += 53
+    assert sender.send_due(clock.now) == 0, "a channel that fails again is left alone for longer"
+    assert slack.attempts == 2
+    clock.now += 7
+    assert sender.send_due(clock.now) == 3
+    assert texts(slack) == ["fire", "news", "more"]
 
 
-def test_one_channel_that_fails_keeps_nothing_from_another(
-    ledger: Ledger, rollout: StoredRollout, clock: Clock
+def test_a_channel_that_names_a_time_is_never_asked_before_it_whatever_happens(
+    ledger: Ledger, outbox: Outbox, slack: InMemoryNotifier, sender: Sender, clock: Clock
 ) -> None:
-    slack, pager = InMemoryNotifier("slack"), InMemoryNotifier("pagerduty")
-    slack.fail(DOWN, times=100)
-    sender = Sender(ledger, [slack, pager], clock)
-    record(ledger, rollout, "a", "b")
+    outbox.record("a")
+    slack.fail(BUSY)
+    sender.send_due(clock.now)
+    outbox.record("fire", to="pay-3", kind="drift", severity=Severity.CRITICAL)
+    restarted = Sender(ledger, [slack], clock)
+    clock.now += 119.999
+    assert [one.send_due(clock.now) for one in (sender, restarted)] == [0, 0]
+    assert restarted.sentence == "slack: 2 wait, it is left alone for 0 s"
+    assert slack.attempts == 1
+    clock.now += 0.001
+    assert restarted.send_due(clock.now) == 2
+    assert texts(slack) == ["fire", "a"]
+
+
+def test_a_channel_that_may_be_asked_again_at_once_is_still_given_a_second(
+    outbox: Outbox, slack: InMemoryNotifier, sender: Sender, clock: Clock
+) -> None:
+    outbox.record("a")
+    slack.fail(NotifierError("429", retry_after=0.0, everything=True), times=2)
+    for attempts in (1, 2):
+        assert sender.send_due(clock.now) == 0
+        assert slack.attempts == attempts
+        clock.now += 1.0
+    assert sender.send_due(clock.now) == 1
+
+
+def test_what_somebody_must_mend_is_waited_for_a_day(
+    outbox: Outbox, slack: InMemoryNotifier, sender: Sender, clock: Clock
+) -> None:
+    outbox.record("a", "b")
+    slack.fail(NO_KEY, times=1000)
+    began = clock.now
+    while outbox.waiting():
+        sender.send_due(clock.now)
+        clock.now += 300
+    assert clock.now - began >= 86_400
+    assert slack.attempts < 110
+    outbox.record("c")
+    slack.fail(NO_KEY)
+    sender.send_due(clock.now)
+    slack.recover()
+    clock.now += LONGEST_WAIT
+    assert sender.send_due(clock.now) == 1
+    assert texts(slack) == ["c"]
+
+
+def test_a_message_in_two_parts_goes_on_without_being_a_failure(ledger: Ledger, outbox: Outbox, clock: Clock) -> None:
+    slack, metrics = InTwoParts("slack"), Metrics()
+    sender = Sender(ledger, [slack], clock, metrics)
+    outbox.record("a", "b")
+    assert sender.send_due(clock.now) == 0
+    clock.now += 4.9
+    assert sender.send_due(clock.now) == 0
+    clock.now += 0.1
+    assert sender.send_due(clock.now) == 1, "b's heading goes out now"
+    clock.now += 5
+    assert sender.send_due(clock.now) == 1
+    assert texts(slack) == ["a", "b"]
+    assert slack.again == [], "what went out is known"
+    assert outbox.deliveries()["a"].attempts == 1
+    assert b'slo_watchdog_notifications_total{channel="slack",result="failed"} 0.0' in metrics.exposition()
+
+
+def test_the_channels_own_pace_is_kept_and_rollouts_do_not_wait_for_each_other(
+    ledger: Ledger, outbox: Outbox, clock: Clock
+) -> None:
+    slack = Paced("slack", 1.0)
+    sender = Sender(ledger, [slack], clock)
+    outbox.record("a", "b", "c")
+    outbox.record("x", to="search-7")
     assert sender.send_due(clock.now) == 2
-    assert keys(pager) == ["a", "b"]
+    assert sender.lanes[0].next_due == clock.now + 1.0
+    for _ in range(2):
+        clock.now += 1.0
+        assert sender.send_due(clock.now) == 1
+    assert texts(slack) == ["a", "x", "b", "c"]
 
 
-class Slow:
+def test_one_channel_that_fails_keeps_nothing_from_another(ledger: Ledger, outbox: Outbox, clock: Clock) -> None:
+    slack, mail = InMemoryNotifier("slack"), InMemoryNotifier("email")
+    slack.fail(DOWN, times=100)
+    sender = Sender(ledger, [slack, mail], clock)
+    outbox.record("a", "b")
+    assert sender.send_due(clock.now) == 2
+    assert texts(mail) == ["a", "b"]
+
+
+def test_a_channel_with_a_bug_costs_its_message_a_try_and_others_nothing(
+    ledger: Ledger, outbox: Outbox, clock: Clock
+) -> None:
+    mail = InMemoryNotifier("email")
+    sender = Sender(ledger, [Broken("slack"), mail], clock)
+    outbox.record("a", "b")
+    assert sender.send_due(clock.now) == 2
+    assert texts(mail) == ["a", "b"]
+    assert outbox.deliveries()["a"].error == "sending failed inside the watchdog: ZeroDivisionError; its log has more"
+
+
+class Slow(InMemoryNotifier):
     """A channel that takes `seconds` for each message."""
 
-    name = "slow"
-
     def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__("slack")
         self.clock = clock
         self.seconds = seconds
-        self.sent: list[str] = []
 
-    def send(self, notification: Notification, rollout: str) -> None:
+    def send(self, message: Message, memo: Memo, now: float, *, again: bool) -> str:
         self.clock.now += self.seconds
-        self.sent.append(notification.key)
+        return super().send(message, memo, now, again=again)
 
 
 def test_a_slow_channel_ends_its_round_in_time_and_goes_on_in_the_next(
-    ledger: Ledger, rollout: StoredRollout, clock: Clock
+    ledger: Ledger, outbox: Outbox, clock: Clock
 ) -> None:
     slow = Slow(clock, ROUND / 2)
     sender = Sender(ledger, [slow], clock)
-    record(ledger, rollout, *"abcde")
+    outbox.record(*"abcde")
     assert sender.send_due(clock.now) == 3
-    assert sender.sentence == "slow: sent 3 of 5, it is slow; the rest follows"
+    assert sender.sentence == "slack: sent 3 of 5, the rest follows"
     assert sender.send_due(clock.now) == 2
-    assert slow.sent == list("abcde")
-
-
-def test_channels_send_side_by_side(ledger: Ledger, rollout: StoredRollout, clock: Clock) -> None:
-    together = threading.Barrier(2, timeout=10)
-
-    class Meets(InMemoryNotifier):
-        def send(self, notification: Notification, rollout: str) -> None:
-            together.wait()
-            super().send(notification, rollout)
-
-    channels: list[Notifier] = [Meets("slack"), Meets("pagerduty")]
-    record(ledger, rollout, "a")
-    assert Sender(ledger, channels, clock).send_due(clock.now) == 2
-
-
-def test_an_error_that_is_not_the_channels_own_is_raised_after_the_others_have_sent(
-    ledger: Ledger, rollout: StoredRollout, clock: Clock
-) -> None:
-    class Broken(InMemoryNotifier):
-        def send(self, notification: Notification, rollout: str) -> None:
-            raise ZeroDivisionError
-
-    pager = InMemoryNotifier("pagerduty")
-    record(ledger, rollout, "a", "b")
-    with pytest.raises(ZeroDivisionError):
-        Sender(ledger, [Broken("broken"), pager], clock).send_due(clock.now)
-    assert keys(pager) == ["a", "b"]
-
-
-class Forgetful(Ledger):
-    """A real ledger whose marks fail while `failing`: a full disk, between reading and writing."""
-
-    failing = False
-
-    def mark_sent(self, notification_id: int, channel: str, now: float) -> None:
-        if self.failing:
-            raise LedgerError("the disk is full")
-        super().mark_sent(notification_id, channel, now)
-
-    def mark_failed(
-        self,
-        notification_id: int,
-        channel: str,
-        now: float,
-        error: str,
-        next_try_at: float | None,
-        *,
-        permanent: bool,
-    ) -> None:
-        if self.failing:
-            raise LedgerError("the disk is full")
-        super().mark_failed(notification_id, channel, now, error, next_try_at, permanent=permanent)
-
-
-@pytest.fixture
-def forgetful(ledger: Ledger, tmp_path: Path) -> Iterator[Forgetful]:
-    opened = Forgetful(f"sqlite:///{tmp_path / 'watchdog.db'}")
-    yield opened
-    opened.close()
-
-
-def test_a_mark_that_could_not_be_written_is_written_later_and_the_message_not_sent_again(
-    forgetful: Forgetful, rollout: StoredRollout, clock: Clock
-) -> None:
-    slack = InMemoryNotifier("slack")
-    sender = Sender(forgetful, [slack], clock)
-    record(forgetful, rollout, "a")
-    forgetful.failing = True
-    assert [sender.send_due(clock.now + second) for second in range(3)] == [1, 0, 0]
-    forgetful.failing = False
-    assert sender.send_due(clock.now + 10) == 0
-    assert forgetful.unsent_count() == 0
-    assert keys(slack) == ["a"]
-
-
-def test_a_failure_that_could_not_be_written_keeps_its_wait(
-    forgetful: Forgetful, rollout: StoredRollout, clock: Clock
-) -> None:
-    slack = InMemoryNotifier("slack")
-    slack.fail(DOWN)
-    sender = Sender(forgetful, [slack], clock)
-    record(forgetful, rollout, "a")
-    forgetful.failing = True
-    assert [sender.send_due(clock.now + second) for second in (0, 1, 26)] == [0, 0, 0]
-    assert slack.attempts == 1
-    assert sender.send_due(clock.now + 30) == 1
-    assert keys(slack) == ["a"]
-
-
-def test_who_dies_between_sending_and_marking_repeats_once_with_the_same_key(
-    forgetful: Forgetful, rollout: StoredRollout, clock: Clock
-) -> None:
-    slack = InMemoryNotifier("slack")
-    record(forgetful, rollout, "a")
-    forgetful.failing = True
-    Sender(forgetful, [slack], clock).send_due(clock.now)
-    forgetful.failing = False
-    assert [Sender(forgetful, [slack], clock).send_due(clock.now) for _ in range(2)] == [1, 0]
-    assert keys(slack) == ["a", "a"]
-    assert len(slack.received) == 1
-
-
-def test_an_unreadable_ledger_is_said_and_not_raised(tmp_path: Path, clock: Clock) -> None:
-    path = tmp_path / "broken.db"
-    ledger = ledger_at(path)
-    ledger.close()
-    for leftover in tmp_path.glob("broken.db*"):
-        leftover.unlink()
-    path.write_bytes(b"this is no database" * 100)
-    sender = Sender(ledger, [InMemoryNotifier("slack")], clock, Metrics())
-    assert sender.send_due(clock.now) == 0
-    assert sender.sentence.startswith("nothing is sent while the ledger fails: ledger ")
-    ledger.close()
-
-
-def test_deliveries_and_what_waits_are_counted(ledger: Ledger, rollout: StoredRollout, clock: Clock) -> None:
-    slack, metrics = InMemoryNotifier("slack"), Metrics()
-    sender = Sender(ledger, [slack], clock, metrics)
-    record(ledger, rollout, "a", "b", "c")
-    slack.fail(GONE)
-    slack.fail(DOWN)
-    clock.now += 5
-    sender.send_due(clock.now)
-    clock.now += 1
-    sender.send_due(clock.now)
-    exposed = metrics.exposition().decode()
-    for result in ("sent", "failed", "refused"):
-        assert f'slo_watchdog_notifications_total{{channel="slack",result="{result}"}} 1.0' in exposed
-    assert "slo_watchdog_notifications_unsent 1.0" in exposed
-    assert "slo_watchdog_notification_oldest_age_seconds 6.0" in exposed
+    assert texts(slow) == list("abcde")

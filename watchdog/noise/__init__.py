@@ -1,0 +1,1 @@
+"""Alert noise: episodes of alerts, what they turned out to be, and how many were false. Pure."""
