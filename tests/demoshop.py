@@ -62,12 +62,15 @@ class Emergencies:
 class Running:
     """A shop that serves, and its flag file."""
 
-    def __init__(self, flags: Path, ops: Path) -> None:
+    def __init__(self, flags: Path, ops: Path, *options: str) -> None:
         self.flags = flags
         self.ops = ops
         command = [sys.executable, str(DEMO / "shop.py"), "--port", "0", "--flags", str(flags), "--ops", str(ops)]
         self.process = subprocess.Popen(
-            [*command, "--broken-share", str(BROKEN)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*command, "--broken-share", str(BROKEN), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert self.process.stdout is not None
         first = self.process.stdout.readline()
@@ -85,11 +88,12 @@ class Running:
         finally:
             connection.close()
 
-    def ask(self, method: str, path: str) -> tuple[int, dict[str, str], str]:
+    def ask(self, method: str, path: str, body: str = '{"tea": 2}', user: str = "") -> tuple[int, dict[str, str], str]:
         """Status, headers and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request(method, path, body=b'{"tea": 2}' if method == "POST" else None)
+            headers = {"X-User": user} if user else {}
+            connection.request(method, path, body=body.encode() if method == "POST" else None, headers=headers)
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read().decode()
         finally:

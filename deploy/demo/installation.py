@@ -1,23 +1,22 @@
-"""What the demo runs on: its directory, its configuration, its servers, and the commands of slo-watchdog."""
+"""What the demo runs on: its directory, its configuration, its servers, and what it asks them."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 import urllib.parse
 from pathlib import Path
 from typing import Any
 
 import evidence
-from stage import HERE, DemoError, Ports, Stage, answers, fetch, fill, free_ports, prometheus_binary
+from place import Place
+from stage import HERE, DemoError, fetch, fill, free_ports, prometheus_binary
 
 from watchdog.config import load_settings
 from watchdog.model import Rollout
 from watchdog.rolloutfile import DaemonFacts, load_rollout
 
+SERVERS = ("prometheus", "shop", "load", "watchdog")
 BROKEN_SHARE = 0.14
 """Part of the users whom the faulty build's new code fails: at 5 % exposure 0.7 % of all requests."""
 FAULTY, HEALTHY = "checkout-faulty", "checkout-healthy"
@@ -26,102 +25,31 @@ PRODUCTION = HERE.parents[1] / "rules" / "rollouts" / "checkout.yaml"
 """The example rollout that the demo's is compared with."""
 
 
-class Installation:
+class Installation(Place):
     """Everything below one directory, `build/demo/` by default."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.ports: Ports = free_ports()
-        self.stage = Stage(root / "logs")
-        self.config = root / "watchdog.yaml"
-        self.failures = root / "failures.jsonl"
-
-    def url(self, name: str, path: str = "") -> str:
-        """Address of one of the four servers."""
-        return f"http://{self.ports.addresses[name.upper()]}{path}"
-
-    def command(self, *arguments: str, accept: tuple[int, ...] = (0,), timeout: float = 60.0) -> str:
-        """Run one `slo-watchdog` command and return its output; DemoError when it ends otherwise than accepted."""
-        environment = {**os.environ, "WATCHDOG_CONFIG": str(self.config)}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "watchdog", *arguments],
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as late:
-            raise DemoError(f"`slo-watchdog {' '.join(arguments)}` did not end within {timeout:g} s.") from late
-        if done.returncode not in accept:
-            said = (done.stderr or done.stdout).strip()
-            raise DemoError(f"`slo-watchdog {' '.join(arguments)}` ended with status {done.returncode}: {said}")
-        return done.stdout
-
-    def status(self, rollout: str) -> dict[str, Any]:
-        """Where a rollout is, as the daemon's API gives it; DemoError when the daemon does not answer."""
-        try:
-            found: dict[str, Any] = json.loads(fetch(self.url("watchdog", f"/api/v1/rollouts/{rollout}"), 5.0))
-        except OSError as problem:
-            self.stage.check()
-            raise DemoError(f"the daemon does not tell about {rollout}: {problem}.") from problem
-        return found
+        super().__init__(root, free_ports(SERVERS))
 
     def set_up(self) -> None:
         """Write the configuration and start everything, the faulty build of the shop among it."""
         names = self.ports.addresses
-        prometheus = prometheus_binary()
+        prometheus_binary()
         metrics = fill("prometheus.yml", self.root / "prometheus.yml", names)
         fill("watchdog.yaml", self.config, names)
         for rollout, version in VERSIONS.items():
             fill("rollout.yaml", self.rollout_file(rollout), {"ROLLOUT": rollout, "VERSION": version})
         self.command("flags", "init")
-        self.stage.start(
-            "prometheus",
-            [
-                prometheus,
-                f"--config.file={metrics}",
-                f"--storage.tsdb.path={self.root / 'prometheus'}",
-                f"--web.listen-address={names['PROMETHEUS']}",
-                "--log.level=warn",
-            ],
-            lambda: answers(self.url("prometheus", "/-/ready")),
-        )
-        self.start_shop(FAULTY)
-        self.stage.start(
-            "load",
-            self.script(
-                "load.py", "--shop", names["SHOP"], "--port", str(self.ports.load), "--failures", self.failures
-            ),
-            lambda: answers(self.url("load", "/metrics")),
-        )
-        self.stage.start(
-            "watchdog",
-            [sys.executable, "-m", "watchdog", "run", "--config", str(self.config)],
-            lambda: answers(self.url("watchdog", "/readyz")),
-        )
+        self.start_prometheus(metrics)
+        self.start_build(FAULTY)
+        self.start_load()
+        self.start_watchdog()
         self.calm(3.0)
 
-    def script(self, name: str, *arguments: str | Path) -> list[str]:
-        """Command line of a program of this directory."""
-        return [sys.executable, str(HERE / name), *(str(argument) for argument in arguments)]
-
-    def rollout_file(self, rollout: str) -> Path:
-        """Where the daemon reads a rollout."""
-        return self.root / "rollouts" / f"{rollout}.yaml"
-
-    def start_shop(self, rollout: str) -> None:
-        """Start the build that this rollout is about."""
+    def start_build(self, rollout: str) -> None:
+        """Start the build of the shop that this rollout is about."""
         share = BROKEN_SHARE if rollout == FAULTY else 0.0
-        flags = self.root / "flags"
-        files = ("--flags", flags / "shop.flagd.json", "--ops", flags / "ops.flagd.json")
-        options = ("--port", str(self.ports.shop), *files, "--version", VERSIONS[rollout])
-        self.stage.start(
-            "shop",
-            self.script("shop.py", *options, "--hiccups", "--broken-share", str(share)),
-            lambda: answers(self.url("shop", "/healthz")),
-        )
+        self.start_shop("--version", VERSIONS[rollout], "--broken-share", str(share))
 
     def calm(self, seconds: float) -> None:
         """Wait until every user has had an answer for so long."""
@@ -185,6 +113,17 @@ class Installation:
         """Write one report with the command."""
         (self.root / folder).mkdir(exist_ok=True)
         self.command("report", rollout, "--format", kind, "-o", str(self.root / folder / f"report.{kind}"))
+
+    def proof(self, rollout: str, folder: str) -> str:
+        """Write the signed bundle of a rollout's evidence, and verify it as others would: what that says at last."""
+        key, bundle = self.root / "evidence.key", self.root / folder / "evidence.tar.gz"
+        if not key.exists():
+            self.command("evidence", "keygen", str(key))
+        self.command("report", rollout, "--bundle", str(bundle), "--key", str(key))
+        told = self.command("verify", str(bundle), "--public-key", f"{key}.pub").splitlines()
+        return (
+            f"{told[-1]} ({bundle.stat().st_size / 1000:.0f} kB, {sum(line.startswith('ok') for line in told)} checks)"
+        )
 
     def written(self, folder: str) -> dict[str, Any]:
         """Read a report that the command has written."""

@@ -46,6 +46,7 @@ class Demo:
         self.site = site
         self.screen = screen
         self._heard = 0
+        self._proofs: dict[str, str] = {}
 
     def play(self) -> None:
         """Show all of it; DemoError when a part did not happen."""
@@ -69,7 +70,7 @@ class Demo:
         """Show the rollout that is signed off."""
         self.screen.heading(f"{HEALTHY}: the corrected build, the same flag, from 0 % again")
         self.site.stage.stop("shop")
-        self.site.start_shop(HEALTHY)
+        self.site.start_build(HEALTHY)
         self.site.calm(CALM)
         self.watch(HEALTHY, until="signed_off")
         self.screen.clear()
@@ -112,11 +113,12 @@ class Demo:
         self.screen.table(("setting", "here", "production"), rows)
 
     def compared(self, rollout: str) -> tuple[str, list[str]]:
-        """Write a rollout's reports and replay it: what was compared, and what differs."""
+        """Write a rollout's reports, replay it, verify its evidence: what was compared, and what differs."""
         for kind in ("html", "md", "json"):
             self.site.report(rollout, FOLDERS[rollout], kind)
         live = self.site.written(FOLDERS[rollout])
         found = evidence.differences(live, self.site.replay(rollout, (live["from"], live["to"])))
+        self._proofs[rollout] = self.site.proof(rollout, FOLDERS[rollout])
         return evidence.agreement(live), found
 
     def outcome(self) -> None:
@@ -128,6 +130,7 @@ class Demo:
             if found != phase:
                 raise DemoError(f"the report of {rollout} says {found}, expected {phase}.")
             self.screen.say(f"{rollout} {phase}: {self.site.root / folder / 'report.html'} (and .md, .json)", "green")
+            self.screen.say(f"every verdict computed again from the evidence alone: {self._proofs[rollout]}", "green")
         if self.screen.elapsed > WITHIN:
             raise DemoError(f"all of it happened, but in {self.screen.elapsed:.0f} s, not within {WITHIN:g} s.")
         self.screen.say("all of it happened", "bold green")

@@ -10,9 +10,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 HERE = Path(__file__).parent
 STOP_WITHIN = 8.0
@@ -24,29 +25,38 @@ class DemoError(Exception):
 
 @dataclass(frozen=True)
 class Ports:
-    """One loopback port each."""
+    """One loopback port for each server."""
 
-    prometheus: int
-    shop: int
-    load: int
-    watchdog: int
+    numbers: Mapping[str, int]
+
+    def __getitem__(self, server: str) -> int:
+        return self.numbers[server]
 
     @property
     def addresses(self) -> dict[str, str]:
         """What the @NAMES@ of the configuration files stand for."""
-        names = {"PROMETHEUS": self.prometheus, "SHOP": self.shop, "LOAD": self.load, "WATCHDOG": self.watchdog}
-        return {name: f"127.0.0.1:{port}" for name, port in names.items()}
+        return {name.upper().replace("-", "_"): f"127.0.0.1:{port}" for name, port in self.numbers.items()}
+
+    def check(self) -> None:
+        """DemoError when somebody listens on one of them already."""
+        for name, port in self.numbers.items():
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError as problem:
+                    raise DemoError(f"port {port}, where {name} is to listen, is taken: {problem.strerror}.") from None
 
 
-def free_ports() -> Ports:
-    """Four ports that nobody listens on: held open together, so that they differ."""
-    held = [socket.socket() for _ in range(4)]
+def free_ports(servers: Iterable[str]) -> Ports:
+    """Ports that nobody listens on: held open together, so that they differ."""
+    held = {name: socket.socket() for name in servers}
     try:
-        for one in held:
+        for one in held.values():
             one.bind(("127.0.0.1", 0))
-        return Ports(*(one.getsockname()[1] for one in held))
+        return Ports({name: one.getsockname()[1] for name, one in held.items()})
     finally:
-        for one in held:
+        for one in held.values():
             one.close()
 
 
@@ -61,8 +71,8 @@ def prometheus_binary() -> str:
     return found
 
 
-def fill(template: str, to: Path, names: Mapping[str, str]) -> Path:
-    """Write `template` of this directory to `to` with its @NAMES@ filled in."""
+def fill(template: str | Path, to: Path, names: Mapping[str, str]) -> Path:
+    """Write `template` (a path, or a name in this directory) to `to` with its @NAMES@ filled in."""
     text = (HERE / template).read_text(encoding="utf-8")
     for name, value in names.items():
         text = text.replace(f"@{name}@", value)
@@ -95,11 +105,24 @@ class Stage:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
-    def start(self, name: str, command: list[str], ready: Callable[[], bool], *, within: float = 20.0) -> None:
+    def start(
+        self,
+        name: str,
+        command: list[str],
+        ready: Callable[[], bool],
+        *,
+        within: float = 20.0,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Start a child and wait until it is `ready`; DemoError with the end of its log when it is not in time."""
         with self.log(name).open("ab") as log:
             self._children[name] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **environ},
             )
         self.wait(f"{name} to be ready", ready, within=within)
 
@@ -118,6 +141,10 @@ class Stage:
             status = child.poll()
             if status is not None:
                 raise DemoError(f"{name} ended with status {status}; the end of {self.log(name)}:\n{self.tail(name)}")
+
+    def signal(self, name: str, number: int) -> None:
+        """Signal one child."""
+        self._children[name].send_signal(number)
 
     def stop(self, name: str) -> None:
         """SIGTERM, and SIGKILL when that does not end it in time."""

@@ -1,0 +1,1 @@
+"""Against the whole monitoring stack; not a part of `make test`, but of `make test-stack`."""
