@@ -344,12 +344,6 @@ def test_facts_are_what_shapes_verdicts(home: Path) -> None:
     assert settings(text.replace("flags: {", "flags: {service: memory, ")).facts().propagation == 0
 
 
-def test_a_channel_that_is_not_built_yet_is_a_warning(home: Path) -> None:
-    (warning,) = settings(MINIMAL + "notify: {alertmanager: {url: http://am}}\n").warnings
-    assert warning.startswith("notify.alertmanager: ")
-    assert "only records pages" in warning
-
-
 def test_listening_to_the_network_without_a_token_is_a_warning(home: Path) -> None:
     (warning,) = settings(MINIMAL + "http: {listen: 0.0.0.0:80}\n").warnings
     assert "without http.token" in warning

@@ -2,94 +2,58 @@
 
 from __future__ import annotations
 
-import json
-import time
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.answering import Answering
 from tests.drilling import FLAG as DRILL
 from tests.drilling import with_active
-from tests.history import History
 from tests.ledgers import ledger_at
+from tests.preflighting import (
+    OBJECTIVES,
+    RULE,
+    drilled,
+    failed,
+    flags,
+    installed,
+    look,
+    monitoring,
+    setting,
+    switches,
+    warned,
+)
 from tests.processes import FLAG, Installation
-from tests.servers import PrometheusServer
 from watchdog.config import load_settings
-from watchdog.flags.base import Change, Check
-from watchdog.flags.flagd_file import FlagdFile
-from watchdog.ledger import DrillIntent
-from watchdog.model import EMERGENCY_FLAGS, NOBODY, Exposure
-from watchdog.preflight import Found, Preflight, preflight
+from watchdog.flags.base import Change
+from watchdog.model import EMERGENCY_FLAGS, NOBODY, Exposure, Proof
+from watchdog.preflight import preflight, record
 from watchdog.preflight.areas import AREAS
 from watchdog.preflight.ground import Ground
+from watchdog.preflight.verdict import Build
 
-HOUR = 3600
-OBJECTIVES = """
-  - name: error_rate
-    bad: sum(increase(http_requests_total{job="checkout",code=~"5.."}[$range]))
-    total: sum(increase(http_requests_total{job="checkout"}[$range]))
-    at_most: 0.1%
-    outside: true
-  - use: rollback_capability
-"""
-RULE = {
-    "interval": "30s",
-    "delay": "30s",
-    "window": "{slices: 48, slice: 1h}",
-    "ramp": "{strategy: progressive, over: 7d, every: 1h}",
-    "rollback": "{within: 15m}",
-    "waive": "{pooled_exposure: a test}",
-}
+KILLS = ("flag services", "emergency flags", "drill")
+"""The areas of what these tests break."""
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    """A healthy service: the hour before now, and the half that follows."""
-    now = int(time.time())
-    history = History()
-    history.up(now - HOUR, now + HOUR // 2)
-    history.requests(now - HOUR, now + HOUR // 2, error_share=0.0002)
-    with PrometheusServer(history.build(tmp_path_factory.mktemp("healthy") / "tsdb")) as server:
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with monitoring(tmp_path_factory.mktemp("well")) as (server, _):
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def people() -> Iterator[Answering]:
+    with Answering() as server:
         yield server
 
 
 @pytest.fixture
-def site(tmp_path: Path, prometheus: PrometheusServer) -> Installation:
-    site = Installation(
-        tmp_path, prometheus.url, prometheus=f"{{url: {prometheus.url}, timeout: 5s, scrape_interval: 15s}}"
-    )
-    site.rollout("checkout-1", OBJECTIVES, **RULE)
-    flags(site).init([DRILL], "a test")
-    switches(site).init(EMERGENCY_FLAGS, "a test")
-    return site
-
-
-def flags(site: Installation) -> FlagdFile:
-    return FlagdFile(site.flag_file)
-
-
-def switches(site: Installation) -> FlagdFile:
-    return FlagdFile(site.flag_file.with_name("ops.flagd.json"), emergency=True)
-
-
-def drilled(site: Installation, ago: float = 60.0, *, passed: bool = True, worst: float = 0.2) -> None:
-    ledger = ledger_at(site.ledger_file)
-    intent = DrillIntent("flagd-file", DRILL, "flagd-file", "ada", "earlier", 1, 900.0)
-    now = time.time() - ago
-    ledger.finish_drill(ledger.begin_drill(intent, now - 1, 0.0), now, passed=passed, worst=worst, report={"why": "x"})
-    ledger.close()
-
-
-def look(site: Installation, *, drills: bool = False) -> Preflight:
-    with Ground(load_settings(site.config), by="ada", drills=drills) as ground:
-        return preflight(ground)
-
-
-def failed(verdict: Preflight) -> dict[str, str]:
-    """What fails: `area: check` -> what was found."""
-    return {f"{one.area}: {one.name}": one.check.found for one in verdict.found if not one.holds}
+def site(tmp_path: Path, prometheus: str, people: Answering) -> Installation:
+    return installed(tmp_path, prometheus, people.url)
 
 
 # --- good ---------------------------------------------------------------------------------------------------------
@@ -97,39 +61,58 @@ def failed(verdict: Preflight) -> dict[str, str]:
 
 def test_a_sound_installation_passes_in_every_area(site: Installation) -> None:
     drilled(site)
-    verdict = look(site)
+    setting(site, "preflight", {"image": "watchdog@sha256:0f", "commit": "9fceb02"})
+    verdict = look(site, release=(Build("release image", "checkout@sha256:1e"),))
 
     assert failed(verdict) == {}
     assert verdict.passed
-    assert list(dict.fromkeys(one.area for one in verdict.found)) == [name for name, _ in AREAS]
+    assert verdict.areas == [name for name, _ in AREAS]
     assert all(one.check.found for one in verdict.found), "every check says what it found"
+    assert set(warned(verdict)) == {"alerting: Alertmanager is heard here"}, "there is no receiver"
+    assert verdict.score == 93, "the feasibility of an hour's history is waived, and a waiver earns nothing"
+    told = [build.what for build in verdict.builds]
+    assert told == ["slo-watchdog", "python", "image", "commit", "prometheus", "alertmanager", "release image"]
 
 
 def test_the_first_drill_is_held_by_the_preflight_and_proves_the_capability(site: Installation) -> None:
-    verdict = look(site, drills=True)
+    verdict = look(site, "drill", drills=True)
 
     assert verdict.passed, failed(verdict)
-    (proof, propagation) = [one for one in verdict.found if one.area == "drill"]
+    (proof, propagation) = verdict.of("drill")
     assert proof.check.found.startswith("5 of 5 runs off within ")
     assert "later than flags.propagation, 1s" in propagation.check.found
     assert flags(site).read(DRILL).exposure == NOBODY
 
-    again = look(site)
+    again = look(site, "drill")
     assert again.passed
     assert "passed, its worst run took" in again.found[-1].check.found
 
 
-def test_the_command_prints_what_pipelines_read(site: Installation, tmp_path: Path) -> None:
+def test_the_command_prints_what_pipelines_read_and_records_it(site: Installation, tmp_path: Path) -> None:
     drilled(site)
     junit = tmp_path / "preflight.xml"
-    done = site.run("preflight", "--json", "--junit", str(junit))
+    done = site.run("preflight", "--json", "--junit", str(junit), "--commit", "9fceb02", "--by", "ada")
 
     assert done.status == 0, done.out + done.err
     assert done.data["passed"] is True
-    assert set(done.data["checks"][0]) == {"area", "name", "ok", "found", "todo", "waived"}
+    keys = {"area", "name", "rollout", "level", "ok", "outcome", "found", "todo", "waived"}
+    assert set(done.data["checks"][0]) == keys
+    assert {"what": "release commit", "value": "9fceb02"} in done.data["builds"]
+    (rule,) = done.data["rollouts"]
+    assert (rule["rollout"], rule["held"]) == ("checkout-1", True)
     root = ET.parse(junit).getroot()  # noqa: S314 - what this very program wrote
     assert (root.tag, root.get("failures"), root.get("errors")) == ("testsuites", "0", "0")
     assert int(root.get("tests", "0")) == len(done.data["checks"]) == len(list(root.iter("testcase")))
+
+    ledger = site.ledger()
+    stored = ledger.last_preflight()
+    assert stored is not None
+    proof = ledger.proof("checkout-1", rule["rule"])
+    ledger.close()
+    assert {**stored.result, "id": stored.id, "sha256": stored.sha256} == done.data
+    assert (stored.by, stored.passed, stored.score) == ("ada", True, done.data["score"])
+    assert proof is not None
+    assert (proof.id, proof.holds, proof.sha256) == (stored.id, True, stored.sha256)
 
 
 # --- bad ----------------------------------------------------------------------------------------------------------
@@ -141,6 +124,10 @@ def test_without_a_drill_leaving_it_out_is_a_failed_check(site: Installation) ->
     assert done.status == 1
     assert "FAILED: 1 of " in done.out
     assert "none was to be held; leave out --no-drill, or run" in " ".join(done.out.split())
+    assert "recorded as preflight 1" in done.out
+    (area,) = [line.split("│") for line in done.out.splitlines() if re.match(r"drill +│ +\d+ %", line)]
+    assert [cell.strip() for cell in area] == ["drill", "0 %", "4", "1", ""]
+    assert "score 8" in done.out, "whatever the score, a blocker fails it"
 
 
 @pytest.mark.parametrize(
@@ -148,35 +135,31 @@ def test_without_a_drill_leaving_it_out_is_a_failed_check(site: Installation) ->
 )
 def test_a_drill_that_proves_nothing_does_not_count(site: Installation, how: dict[str, float]) -> None:
     drilled(site, **how)  # type: ignore[arg-type]
-    assert list(failed(look(site))) == ["drill: a rollback reaches its readers in time"]
+    assert list(failed(look(site, "drill"))) == ["drill: a rollback reaches its readers in time"]
 
 
-def test_a_prometheus_that_does_not_answer_fails_and_hides_nothing_else(site: Installation) -> None:
+def test_a_prometheus_that_does_not_answer_is_said_once_and_hides_nothing_else(site: Installation) -> None:
     drilled(site)
-    text = site.config.read_text().splitlines()
-    site.config.write_text("\n".join(["prometheus: {url: 'http://127.0.0.1:9', timeout: 1s}", *text[1:]]))
+    setting(site, "prometheus", {"url": "http://127.0.0.1:9", "timeout": "1s"})
 
     wrong = failed(look(site))
 
-    assert list(wrong) == ["prometheus: can be looked at"]
     assert "could not be reached" in wrong["prometheus: can be looked at"]
-
-
-def test_a_query_that_answers_nothing_fails_by_its_objective(site: Installation) -> None:
-    drilled(site)
-    site.rollout("checkout-1", OBJECTIVES.replace('job="checkout"', 'job="chekout"'), **RULE)
-
-    wrong = failed(look(site))
-    assert list(wrong) == ["prometheus: checkout-1: error_rate"]
-    assert "no_data" in wrong["prometheus: checkout-1: error_rate"]
+    needs = {f"{area}: can be looked at" for area in ("rules", "alerting", "objectives", "feasibility")}
+    assert set(wrong) == {"prometheus: can be looked at", "builds: prometheus", *needs}
+    assert all("it needs Prometheus, which cannot be asked" in wrong[name] for name in needs)
 
 
 def test_a_rollout_file_that_is_wrong_fails_with_its_place(site: Installation) -> None:
-    drilled(site)
     site.rollout("search-1", OBJECTIVES, flag="new search", **RULE)
-    wrong = failed(look(site))
+    wrong = failed(look(site, "configuration"))
     assert list(wrong) == ["configuration: file search-1.yaml"]
     assert "flag" in wrong["configuration: file search-1.yaml"]
+
+
+def test_what_is_legal_and_odd_in_the_settings_is_warned_of(site: Installation) -> None:
+    setting(site, "tick_deadline", "5s")
+    assert list(warned(look(site, "configuration"))) == ["configuration: prometheus.timeout"]
 
 
 def test_settings_that_are_wrong_are_failed_checks_too(site: Installation, tmp_path: Path) -> None:
@@ -185,107 +168,91 @@ def test_settings_that_are_wrong_are_failed_checks_too(site: Installation, tmp_p
     done = site.run("preflight", "--json", "--junit", str(junit))
 
     assert done.status == 1
-    assert done.data["passed"] is False
+    assert (done.data["passed"], done.data["id"]) == (False, None)
     assert {check["area"] for check in done.data["checks"]} == {"configuration"}
     assert len(done.data["checks"]) == 2
     assert len(list(ET.parse(junit).getroot().iter("failure"))) == 2  # noqa: S314
 
 
 def test_a_flag_that_does_not_exist_cannot_be_killed(site: Installation) -> None:
-    drilled(site)
     site.rollout("search-1", OBJECTIVES, flag="new-search", **RULE)
-    wrong = failed(look(site))
+    wrong = failed(look(site, "flag services"))
     assert wrong
     assert all(name.startswith("flag services: search-1: new-search: ") for name in wrong)
 
 
-def test_a_ledger_that_cannot_be_used_fails_whatever_needs_it(site: Installation) -> None:
-    site.ledger_file.write_bytes(b"not a database at all, by no means" * 100)
-    wrong = failed(look(site))
-    assert "is not a ledger" in wrong["ledger: can be looked at"]
-    assert "is not a ledger" in wrong["drill: can be looked at"]
-    assert "prometheus: can be looked at" not in wrong
-
-
 def test_an_emergency_flag_that_is_on_or_missing_stands_in_the_way(site: Installation) -> None:
-    drilled(site)
     switches(site).set("ops.maintenance", Change(Exposure(100.0), (), "ada", "a new disk"))
-    assert list(failed(look(site))) == ["emergency flags: ops.maintenance: is off"]
+    assert list(failed(look(site, "emergency flags"))) == ["emergency flags: ops.maintenance: is off"]
 
     site.flag_file.with_name("ops.flagd.json").unlink()
-    wrong = failed(look(site))
+    wrong = failed(look(site, "emergency flags"))
     assert {f"emergency flags: {flag}: is off" for flag in EMERGENCY_FLAGS} <= wrong.keys()
 
 
 def test_a_flag_that_another_rollout_has_is_not_free(site: Installation) -> None:
-    drilled(site)
     ledger = ledger_at(site.ledger_file)
     with_active(ledger, "checkout-0", flag=FLAG)
     ledger.close()
-    assert failed(look(site)) == {f"flag services: checkout-1: {FLAG}: is free": "checkout-0 has it, which is ramping"}
+    assert failed(look(site, "flag services")) == {
+        f"flag services: checkout-1: {FLAG}: is free": "checkout-0 has it, which is ramping"
+    }
 
 
 def test_a_flag_that_is_up_already_is_told(site: Installation) -> None:
-    drilled(site)
     flags(site).set(FLAG, Change(Exposure(5.0), (), "ada", "a first look"))
-    wrong = failed(look(site))
-    assert wrong == {
+    assert failed(look(site, "flag services")) == {
         f"flag services: checkout-1: {FLAG}: is where the ramp starts": "it reads 5%, the ramp starts from 0%"
     }
 
 
 def test_the_latch_of_its_own_rollback_stands_in_the_way(site: Installation) -> None:
-    drilled(site)
     flags(site).kill(FLAG, Change(NOBODY, (), "slo-watchdog", "errors", rollout="checkout-1"))
-    assert list(failed(look(site))) == [f"flag services: checkout-1: {FLAG}: has no latch"]
+    assert list(failed(look(site, "flag services"))) == [f"flag services: checkout-1: {FLAG}: has no latch"]
 
 
 def test_what_its_author_waives_is_told_and_does_not_fail(site: Installation) -> None:
-    drilled(site)
     flags(site).set(FLAG, Change(Exposure(5.0), (), "ada", "a first look"))
-    site.rollout("checkout-1", OBJECTIVES, **{**RULE, "waive": "{pooled_exposure: a test, preflight: known to all}"})
+    waive = RULE["waive"].replace("}", ", preflight: known to all}")
+    site.rollout("checkout-1", OBJECTIVES, **{**RULE, "waive": waive})
 
-    verdict = look(site)
+    verdict = look(site, *KILLS, drills=True)
 
     assert verdict.passed
     (waived,) = [one for one in verdict.found if not one.check.ok]
-    assert waived.waived == "known to all"
+    assert (waived.outcome, waived.waived) == ("waived", "known to all")
+    (rule,) = verdict.as_data()["rollouts"]
+    assert (rule["held"], rule["failed"], rule["waived"]) == (False, 0, 1), "no start relies on such a waiver"
 
 
 def test_an_active_rollout_is_not_asked_whether_it_may_start(site: Installation) -> None:
-    drilled(site)
     ledger = ledger_at(site.ledger_file)
     with_active(ledger, "search-1")
     ledger.close()
-    assert look(site).passed
+    assert failed(look(site, "flag services")) == {}
 
 
-# --- the forms ----------------------------------------------------------------------------------------------------
+def test_a_service_without_enough_of_a_past_cannot_be_judged_and_says_so(site: Installation) -> None:
+    site.rollout("checkout-1", OBJECTIVES, **{**RULE, "waive": "{pooled_exposure: a test}"})
+    wrong = failed(look(site, "feasibility"))
+    assert list(wrong) == ["feasibility: checkout-1: sign-off is possible"]
+
+    site.rollout("checkout-1", OBJECTIVES, **RULE)
+    verdict = look(site, "feasibility")
+    assert verdict.passed
+    (check,) = verdict.found
+    assert (check.outcome, check.waived, check.excused) == ("waived", "an hour of history", False)
 
 
-def a_verdict(*checks: Check) -> Preflight:
-    return Preflight([Found("flag services", check, "checkout-1") for check in checks])
+def test_another_result_for_the_same_rule_replaces_the_first(site: Installation) -> None:
+    def made() -> Proof:
+        with Ground(load_settings(site.config), by="ada") as ground:
+            record(ground, preflight(ground, areas=[pair for pair in AREAS if pair[0] == "flag services"]), 1.0)
+            proof = ground.ledger.proof("checkout-1", ground.configured[0].sha256)
+        assert proof is not None
+        return proof
 
-
-def test_nothing_looked_at_is_no_pass() -> None:
-    assert not Preflight([]).passed
-
-
-def test_junit_holds_whatever_a_service_says() -> None:
-    hostile = "\x00\x1b[31m <failure> & ]]> \ud800 é \U0001f600"
-    verdict = a_verdict(Check(hostile, ok=False, found=hostile, todo=hostile), Check("fine", ok=True, found=hostile))
-
-    root = ET.fromstring(verdict.as_junit())  # noqa: S314
-
-    (suite,) = root
-    assert suite.attrib == {
-        "name": "flag services",
-        "tests": "2",
-        "failures": "1",
-        "errors": "0",
-        "skipped": "0",
-        "time": "0",
-    }
-    (failure,) = root.iter("failure")
-    assert "<failure> & ]]>" in (failure.get("message") or "")
-    assert json.loads(json.dumps(verdict.as_data()))["passed"] is False
+    assert made().holds
+    flags(site).set(FLAG, Change(Exposure(5.0), (), "ada", "a first look"))
+    worse = made()
+    assert (worse.id, worse.failed, worse.holds) == (2, 1, False)

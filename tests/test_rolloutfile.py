@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 
 from watchdog.bound import judge
 from watchdog.errors import ConfigError
-from watchdog.model import Cohorts, Comparison, Confirm, Kind, Mode, OnBreach, Rollout, Secondary, Sequential, Target
+from watchdog.model import (
+    Cohorts,
+    Comparison,
+    Confirm,
+    Kind,
+    Mode,
+    NoiseRule,
+    OnBreach,
+    Rollout,
+    Secondary,
+    Sequential,
+    Target,
+)
 from watchdog.quantities import parse_time
 from watchdog.rolloutfile import DaemonFacts, load_rollout, parse_rollout, rollout_from_resolved
 from watchdog.rolloutfile.standard import rules_directory, standard_names
@@ -383,7 +395,7 @@ def test_the_ramp_and_the_objectives_must_be_there() -> None:
         ("name: x\nvalue: v\nbelow: 1\nlabels: {job: x}", ".labels", ["use:"]),
         ("name: x\nvalue: v\nbelow: 1\nthreshold: 5", ".threshold", ["unknown key 'threshold'"]),
         ("name: x\ninternal: flag_rampe", ".internal", ["did you mean 'flag_ramp'"]),
-        ("name: x\ninternal: alert_noise", ".internal", ["not part of this version", "which of the seven"]),
+        ("name: x\ninternal: alert_noise", ".internal", ["the receiver is closed", "alerts.token_file"]),
         ("name: x\ninternal: flag_ramp\nrange: 5m", ".range", ["no meaning for an internal objective"]),
         ("name: x\ninternal: flag_ramp\nat_most: 5", ".at_most", ["internal objective"]),
         ("name: x\ninternal: flag_ramp\nsequential: {}", ".sequential", ["internal objective"]),
@@ -392,11 +404,27 @@ def test_the_ramp_and_the_objectives_must_be_there() -> None:
         ("use: latency_p95\nlabels: {'a-b': x}", ".labels", ["'a-b'"]),
         ("use: latency_p95\nlabels: {job: true}", ".labels", ["quote true"]),
         ("use: flag_ramp\nlabels: {job: x}", ".labels", ["takes no labels"]),
-        ("use: alert_noise", ".internal", ["not part of this version"]),
+        ("use: alert_noise", ".internal", ["the receiver is closed", "leave the objective out"]),
+        ("use: flag_ramp\nbelow: 5", ".below", ["an internal objective"]),
     ],
 )
 def test_a_wrong_objective_is_refused_with_its_place(objective: str, place: str, words: list[str]) -> None:
     refused(with_objective(objective), f"objectives[1]{place}", *words)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("at_least: 5", "fewer are better"),
+        ("below: 0", "no count of alarms can keep"),
+        ("at_most: -1", "no count of alarms can keep"),
+        ("range: 5m", "an internal objective"),
+        ("min_events: 5", "an internal objective"),
+    ],
+)
+def test_a_wrong_bound_for_alarms_is_refused(key: str, words: str) -> None:
+    place = f"objectives[1].{key.partition(':')[0]}"
+    refused(with_objective(f"use: alert_noise\n{key}"), place, words, facts=DaemonFacts(noise=NoiseRule()))
 
 
 def test_a_step_shorter_than_two_scrapes_is_refused() -> None:

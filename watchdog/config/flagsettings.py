@@ -124,30 +124,58 @@ def _set_name(found: Any) -> str:
 
 
 class FlagSettings(Section):
-    """One flag service: which, where, and how long it may take."""
+    """One flag service: which, where, and how long it may take.
+
+    For example::
+
+        flags:
+          service: redis
+          url: rediss://redis.example:6380/0
+          password_file: redis.password
+          set: checkout
+          audiences:
+            internal: {ends_with: [{var: email}, "@example.com"]}
+        services:
+          app: {service: webhook, url: "https://app.example/flags", secret_file: app.secret}
+    """
 
     service: Annotated[str, BeforeValidator(word(*PROPAGATION))] = "flagd-file"
+    """`flagd-file`, `redis`, `unleash`, `launchdarkly`, `webhook`, or `memory` (steers nothing real). See
+    docs/flags.md."""
     path: File = Path("flags/flags.flagd.json")
-    """flagd-file: the document, one file a flag set."""
+    """`flagd-file`: the flag file. `flags init` creates it; a tick never does."""
     timeout: Duration = 5.0
+    """For one call to the service."""
     propagation: Annotated[float, BeforeValidator(parse_duration)] | None = None
-    """Worst case from a write to its last reader; None: what is known of the service (`PROPAGATION`)."""
+    """Worst case from a write to its last reader, part of the time that a rollback takes: 1s for `flagd-file` and
+    `redis`, 15s for `unleash`, 5s for `launchdarkly`, 0s for `webhook` and `memory`."""
     bucketing: Annotated[str, BeforeValidator(word(*BUCKETINGS))] = "flagd-v2"
-    """Which hash deals users to percentages, of the two that flagd's providers have had."""
+    """`flagd-file`, `redis`: which of flagd's two hashes deals users to percentages, `flagd-v2` or `flagd-v3`. Not to
+    be changed in the middle of a ramp."""
     audiences: Annotated[dict[str, Any], BeforeValidator(_audiences)] = Field(default_factory=dict)
+    """`flagd-file`, `redis`, `webhook`: whom each audience means, for ring steps: `{internal: {ends_with: [{var:
+    email}, "@example.com"]}}`."""
     url: Annotated[str, BeforeValidator(_service_url)] | None = None
+    """Address of `redis`, `unleash`, `launchdarkly` (if not the vendor's) or `webhook`."""
     set: Annotated[str, BeforeValidator(_set_name)] = "flags"
-    """redis: the flag set, a part of every key."""
+    """`redis`: name of the flag set, a part of every key."""
     username: Text | None = None
+    """`redis`: who signs in."""
     password: Secret | None = None
+    """`redis`: with which password."""
     password_file: File | None = None
     token: Secret | None = None
+    """`unleash`, `launchdarkly`: the token that may change flags."""
     token_file: File | None = None
     secret: Secret | None = None
+    """`webhook`: signs each message."""
     secret_file: File | None = None
     project: Text = "default"
+    """`unleash`, `launchdarkly`: the project."""
     environment: Text = "production"
+    """`unleash`, `launchdarkly`: the environment in which flags are changed."""
     ca_file: File | None = None
+    """Certificate authority of the service, PEM. Without it, the system's."""
 
     @model_validator(mode="after")
     def _fits(self) -> FlagSettings:
@@ -171,12 +199,19 @@ class FlagSettings(Section):
 
 
 class ServeSettings(Section):
-    """Answering evaluations: OFREP and flagd's HTTP sync, from the flag set that this daemon keeps."""
+    """Answering evaluations: OFREP and flagd's HTTP sync, from the flag set that this daemon keeps.
+
+    For example::
+
+        serve:
+          listen: 0.0.0.0:8016
+          token_file: readers.token
+    """
 
     listen: Listen | None = None
-    """An address of its own for readers, besides the one of `http`."""
+    """A second address that only answers evaluations, by a process of its own; `http.listen` answers them too."""
     token: Secret | None = None
-    """What a reader must send as a bearer token; None: anybody who reaches the address may read."""
+    """Bearer token that readers must send; without one, whoever reaches the address may read."""
     token_file: File | None = None
 
 
@@ -184,18 +219,29 @@ READERS = ("auto", "flagd-file", "ofrep", "flagd", "redis", "unleash", "memory")
 
 
 class DrillSettings(Section):
-    """Timed rollback drills on a flag of their own, measured to a real reader."""
+    """Timed rollback drills on a flag of their own, measured to a real reader.
+
+    For example::
+
+        drill:
+          every: 12h
+          reader: flagd
+          url: http://127.0.0.1:8016
+    """
 
     flag: Text = "slo-watchdog-drill"
+    """The flag of the rollback drills, used for nothing else."""
     every: Annotated[float, BeforeValidator(parse_duration)] = 86400.0
-    """How often the daemon drills by itself, in seconds; 0 never."""
+    """How often the daemon drills by itself; 0 never."""
     runs: Annotated[int, BeforeValidator(whole(1, 10_000))] = 5
+    """Kills in one drill."""
     reader: Annotated[str, BeforeValidator(word(*READERS))] = "auto"
-    """Which client reads the flag; auto: the one that belongs to the service."""
+    """The client that reads the flag: `flagd-file`, `ofrep`, `flagd`, `redis`, `unleash` or `memory`; `auto` takes the
+    one of the service."""
     url: Url | None = None
-    """Where that client asks, if not where the service's own settings say."""
+    """Where that client asks, if not where the service's settings say."""
     token: Secret | None = None
-    """The reader's own token: an Unleash client token, or that of `serve`."""
+    """The client's own token."""
     token_file: File | None = None
     refresh: Duration = 1.0
-    """How often a reader that polls does so."""
+    """How often a client that polls does so."""

@@ -7,15 +7,26 @@ they were written. Secrets are `SecretStr`: they never print.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from watchdog.config.flagsettings import ABILITIES, DrillSettings, FlagSettings, ServeSettings
-from watchdog.config.values import Address, Duration, File, Files, Headers, Ledger, Listen, Secret, Text, Url, Words
+from watchdog.config.httpsettings import HttpSettings
+from watchdog.config.notifysettings import AlertSettings, NotifySettings
+from watchdog.config.sections import (
+    DeadmanSettings,
+    EvidenceSettings,
+    HealthSettings,
+    LogSettings,
+    PreflightSettings,
+    PrometheusSettings,
+    ReplicaSettings,
+    ReportSettings,
+)
+from watchdog.config.values import Duration, File, Files, Ledger
 from watchdog.rolloutfile import DaemonFacts
-from watchdog.rolloutfile.fields import word
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -35,133 +46,16 @@ def _located(model: M, directory: Path) -> M:
     return model.model_copy(update=changed)
 
 
-class Part(BaseModel):
-    """What all sections have in common: no unknown key, and no change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class PrometheusSettings(Part):
-    """Where the numbers come from."""
-
-    url: Url = Field(description="the server's address, for example http://127.0.0.1:9090")
-    timeout: Duration = 5.0
-    scrape_interval: Duration = 15.0
-    bearer_token: Secret | None = None
-    bearer_token_file: File | None = None
-    username: Text | None = None
-    password: Secret | None = None
-    password_file: File | None = None
-    ca_file: File | None = None
-    cert_file: File | None = None
-    key_file: File | None = None
-    headers: Headers = Field(default_factory=dict)
-    """Sent with every query, for example a tenant's. Secret, for it may be what lets us in."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> PrometheusSettings:
-        if self.bearer_token is not None and self.username is not None:
-            raise ValueError("has bearer_token and username; a request carries one of them, so remove the other")
-        if (self.username is None) != (self.password is None):
-            raise ValueError("has only one of username and password (or password_file); write both")
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("has only one of cert_file and key_file; a client certificate needs both")
-        return self
-
-
-class ReportSettings(Part):
-    """Where a sign-off freezes its report."""
-
-    dir: File = Path("reports")
-
-
-class HttpSettings(Part):
-    """The status page and API."""
-
-    listen: Listen = Address("127.0.0.1", 8799)
-    external_url: Url | None = None
-    token: Secret | None = None
-    """Without it every call that changes something is refused."""
-    token_file: File | None = None
-
-
-class PagerDutySettings(Part):
-    """Pages through PagerDuty's Events API."""
-
-    routing_key: Secret | None = None
-    routing_key_file: File | None = None
-    url: Url | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> PagerDutySettings:
-        if self.routing_key is None:
-            raise ValueError("has no routing_key; write routing_key_file with the file that holds it")
-        return self
-
-
-class SlackSettings(Part):
-    """Messages to a Slack channel, by token or by incoming webhook."""
-
-    token: Secret | None = None
-    token_file: File | None = None
-    channel: Text | None = None
-    webhook_url: Secret | None = None
-    webhook_url_file: File | None = None
-    url: Url | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> SlackSettings:
-        if (self.token is None) == (self.webhook_url is None):
-            raise ValueError("needs either token_file and channel, or webhook_url_file; write exactly one of the two")
-        if self.token is not None and self.channel is None:
-            raise ValueError('has a token but no channel; write for example channel: "#deploys"')
-        return self
-
-
-class AlertmanagerSettings(Part):
-    """Alerts to an Alertmanager."""
-
-    url: Url = Field(description="the Alertmanager's address, for example http://127.0.0.1:9093")
-
-
-class WebhookSettings(Part):
-    """A signed POST to an address of your own."""
-
-    url: Url = Field(description="the address that takes the POST", repr=False)
-    secret: Secret | None = None
-    secret_file: File | None = None
-
-
-class EmailSettings(Part):
-    """Mail through an SMTP server."""
-
-    smtp: Listen = Field(description="HOST:PORT, for example mail.example:587")
-    sender: Text = Field(alias="from", description="the sender's address")
-    to: Words = Field(description="a list of addresses")
-    username: Text | None = None
-    password: Secret | None = None
-    password_file: File | None = None
-
-
-class NotifySettings(Part):
-    """Who hears of it; every channel is optional."""
-
-    pagerduty: PagerDutySettings | None = None
-    slack: SlackSettings | None = None
-    alertmanager: AlertmanagerSettings | None = None
-    webhook: WebhookSettings | None = None
-    email: EmailSettings | None = None
-
-
-class LogSettings(Part):
-    """What the process prints."""
-
-    format: Annotated[str, BeforeValidator(word("json", "console"))] = "json"
-    level: Annotated[str, BeforeValidator(word("debug", "info", "warning", "error"))] = "info"
-
-
 class Settings(BaseSettings):
-    """Everything the daemon is told. `path` is the file it came from, None when there was none."""
+    """Everything the daemon is told. `path` is the file it came from, None when there was none.
+
+    For example::
+
+        prometheus: {url: "http://127.0.0.1:9090"}
+        ledger: sqlite:///watchdog.db
+        rollouts: [rollouts/*.yaml]
+        secrets_dir: secrets
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="WATCHDOG_",
@@ -175,27 +69,46 @@ class Settings(BaseSettings):
 
     prometheus: PrometheusSettings = Field(description="prometheus: {url: http://127.0.0.1:9090}")
     ledger: Ledger = Field(default="sqlite:///watchdog.db", repr=False)
-    """Not printed: it may hold a password."""
+    """Where everything is recorded: `sqlite:///FILE`, or `postgresql+psycopg://HOST/DATABASE` for more than one host
+    (docs/replicas.md)."""
     ledger_file: File | None = None
+    """File that holds the address, where it has a password."""
     rollouts: Files = (Path("rollouts/*.yaml"),)
-    """Patterns as absolute paths; `config.rollout_files` expands them."""
+    """Patterns of rollout files."""
     reports: ReportSettings = ReportSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
+    preflight: PreflightSettings = PreflightSettings()
     http: HttpSettings = HttpSettings()
+    health: HealthSettings = HealthSettings()
     flags: FlagSettings = FlagSettings()
     services: dict[str, FlagSettings] = Field(default_factory=dict)
-    """Further flag services by name, for `also:` in a rollout."""
+    """Further flag services by name, each with the keys of `flags`; a rollout's `also:` names them."""
     emergency: FlagSettings | None = None
-    """Where the emergency flags are; None: beside the rollouts' flags, in a set of their own (`emergency_flags`)."""
+    """Where the emergency flags are, with the keys of `flags`. Without it, a set of their own beside the rollouts'
+    flags."""
     serve: ServeSettings = ServeSettings()
     drill: DrillSettings = DrillSettings()
     notify: NotifySettings = NotifySettings()
+    alerts: AlertSettings = AlertSettings()
+    deadman: DeadmanSettings = DeadmanSettings()
+    replicas: ReplicaSettings = ReplicaSettings()
     tick_deadline: Duration = 10.0
+    """For all queries of one slot, which run in parallel; what has not answered by then is `unreachable`."""
     log: LogSettings = LogSettings()
     secrets_dir: File | None = None
-    """A directory of files named like the secrets they hold, for example `http__token`."""
+    """Directory of secret files, see above."""
 
     _file: Path | None = None
     _directory: Path = Path()
+
+    @model_validator(mode="after")
+    def _on_a_server(self) -> Settings:
+        if self.replicas.lease is not None and self.ledger.startswith("sqlite:"):
+            raise ValueError(
+                "replicas.lease: needs a ledger on PostgreSQL, and this one is a SQLite file, which has one host; "
+                "write ledger: postgresql+psycopg://..., or remove replicas.lease"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -249,13 +162,7 @@ class Settings(BaseSettings):
     @property
     def warnings(self) -> list[str]:
         """What is legal and still worth a sentence of `check`."""
-        found = [
-            f"notify.{channel}: is configured, but this version only records pages; nothing is sent there yet"
-            for channel in type(self.notify).model_fields
-            if getattr(self.notify, channel) is not None
-        ]
-        if self.http.listen.host not in {"127.0.0.1", "::1", "localhost"} and self.http.token is None:
-            found.append("http.listen: is open to the network without http.token; changing calls will be refused")
+        found = self.http.warnings
         if self.prometheus.timeout >= self.tick_deadline:
             found.append("prometheus.timeout: is not shorter than tick_deadline, so one slow query can cost a tick")
         return found
@@ -273,4 +180,5 @@ class Settings(BaseSettings):
             supports_cohort=cohort,
             supports_audiences=audiences,
             services=frozenset(self.services),
+            noise=self.alerts.rule() if self.alerts.token is not None else None,
         )

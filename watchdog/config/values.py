@@ -107,6 +107,16 @@ def _headers(found: Any) -> dict[str, SecretStr]:
     return headers
 
 
+def _flag(found: Any) -> bool:
+    """True or false; from the environment also as text."""
+    if isinstance(found, bool):
+        return found
+    if isinstance(found, str) and found.strip().lower() in {"true", "false"}:
+        return found.strip().lower() == "true"
+    raise ValueError(f"found {shown(found)}, expected true or false")
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
 Duration = Annotated[float, BeforeValidator(positive_duration)]
 Text = Annotated[str, BeforeValidator(text)]
 Url = Annotated[str, BeforeValidator(_url)]

@@ -1,89 +1,173 @@
-"""The result of a preflight, as plain data and as JUnit XML. Pure."""
+"""The result of a preflight: checks in their areas, a score, and what it says of each rule. Pure."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
-from xml.etree import ElementTree as ET
 
 from watchdog.flags.base import Check
 
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+WEIGHTS = {
+    "configuration": 8,
+    "rules": 8,
+    "ledger": 10,
+    "prometheus": 10,
+    "alerting": 10,
+    "objectives": 14,
+    "feasibility": 6,
+    "flag services": 12,
+    "emergency flags": 6,
+    "worst case": 4,
+    "notifications": 6,
+    "drill": 4,
+    "builds": 2,
+}
+"""What each area counts for in the score, of 100. docs/preflight.md shows them, and a test holds the two together."""
+OWN = "preflight"
+"""The name under which a rule's author excuses checks that are about it."""
+
+
+class Level(StrEnum):
+    """Whether a check that fails stands in the way."""
+
+    BLOCKER = "blocker"
+    WARNING = "warning"
+
+
+COUNTS = {Level.BLOCKER: 3, Level.WARNING: 1}
+"""What a check counts for within its area."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One check in its area. `waived` is the reason of a rollout's author why it need not hold."""
+    """One check in its area. `waived` says why it need not hold, `waiver` under which name that was given."""
 
     area: str
     check: Check
     rollout: str | None = None
     waived: str | None = None
+    level: Level = Level.BLOCKER
+    waiver: str = OWN
 
     @property
     def holds(self) -> bool:
         """Whether it stands in nobody's way."""
-        return self.check.ok or self.waived is not None
+        return self.check.ok or self.waived is not None or self.level is Level.WARNING
+
+    @property
+    def excused(self) -> bool:
+        """Whether it would stand in the way, but for the rule's own `waive.preflight`."""
+        blocks = not self.check.ok and self.level is Level.BLOCKER
+        return blocks and self.waived is not None and self.waiver == OWN
 
     @property
     def name(self) -> str:
         """The check's name, after that of its rollout where it has one."""
         return f"{self.rollout}: {self.check.name}" if self.rollout else self.check.name
 
+    @property
+    def outcome(self) -> str:
+        """In a word: ok, waived, warning or failed."""
+        if self.check.ok:
+            return "ok"
+        if self.waived is not None:
+            return "waived"
+        return "warning" if self.level is Level.WARNING else "failed"
+
     def as_data(self) -> dict[str, Any]:
         """The check as plain data."""
-        told = {"area": self.area, "name": self.name, "ok": self.check.ok}
-        return {**told, "found": self.check.found, "todo": self.check.todo, "waived": self.waived}
+        told = {"area": self.area, "name": self.name, "rollout": self.rollout, "level": self.level.value}
+        said = {"ok": self.check.ok, "outcome": self.outcome, "found": self.check.found, "todo": self.check.todo}
+        return {**told, **said, "waived": self.waived}
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Something of which it is recorded which one it was: a program, an image, a commit."""
+
+    what: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule that was looked at: its rollout's name and its sha256."""
+
+    rollout: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """Every check that was made."""
+    """Every check that was made, the builds that were found, and the rules that it is about."""
 
     found: Sequence[Found]
+    builds: Sequence[Build] = field(default=())
+    rules: Sequence[Rule] = field(default=())
 
     @property
     def passed(self) -> bool:
-        """Whether all of them hold; none at all is not a pass."""
+        """Whether nothing stands in the way; nothing looked at is no pass."""
         return bool(self.found) and all(one.holds for one in self.found)
+
+    @property
+    def areas(self) -> list[str]:
+        """The areas that were looked at, in order."""
+        return list(dict.fromkeys(one.area for one in self.found))
+
+    def of(self, area: str) -> list[Found]:
+        """The checks of an area."""
+        return [one for one in self.found if one.area == area]
+
+    @property
+    def score(self) -> int:
+        """Percent of what counts that is as it should be, rounded down. It never overrules a blocker."""
+        return score(self.found)
+
+    def about(self, rollout: str) -> list[Found]:
+        """The checks that concern a rollout: its own, and those of everything."""
+        return [one for one in self.found if one.rollout in (None, rollout)]
 
     def as_data(self) -> dict[str, Any]:
         """The object of `preflight --json`."""
-        return {"passed": self.passed, "checks": [one.as_data() for one in self.found]}
+        return {
+            "passed": self.passed,
+            "score": self.score,
+            "failed": sum(not one.holds for one in self.found),
+            "warnings": sum(one.outcome == "warning" for one in self.found),
+            "waived": sum(one.outcome == "waived" for one in self.found),
+            "areas": [self._area(area) for area in self.areas],
+            "checks": [one.as_data() for one in self.found],
+            "rollouts": [self._rule(rule) for rule in self.rules],
+            "builds": [{"what": one.what, "value": one.value} for one in self.builds],
+        }
 
-    def as_junit(self) -> str:
-        """The same as JUnit XML: an area is a suite, a check a case, a waived one is skipped."""
-        root = ET.Element("testsuites", {"name": "slo-watchdog preflight", **_counts(self.found)})
-        for area in dict.fromkeys(one.area for one in self.found):
-            checks = [one for one in self.found if one.area == area]
-            suite = ET.SubElement(root, "testsuite", {"name": _xml(area), **_counts(checks)})
-            for one in checks:
-                case = ET.SubElement(
-                    suite, "testcase", classname=_xml(f"preflight.{area}"), name=_xml(one.name), time="0"
-                )
-                _outcome(case, one)
-        ET.indent(root)
-        return f"{ET.tostring(root, encoding='unicode', xml_declaration=True)}\n"
+    def _area(self, area: str) -> dict[str, Any]:
+        checks = self.of(area)
+        told = {"area": area, "weight": WEIGHTS.get(area, 1), "score": score(checks), "checks": len(checks)}
+        return {**told, **{name: sum(one.outcome == name for one in checks) for name in ("failed", "warning")}}
 
-
-def _outcome(case: ET.Element, one: Found) -> None:
-    if one.check.ok:
-        ET.SubElement(case, "system-out").text = _xml(one.check.found)
-    elif one.waived is not None:
-        ET.SubElement(case, "skipped", message=_xml(f"waived: {one.waived}; {one.check.found}"))
-    else:
-        failure = ET.SubElement(case, "failure", message=_xml(one.check.found), type="preflight")
-        failure.text = _xml(one.check.todo)
+    def _rule(self, rule: Rule) -> dict[str, Any]:
+        checks = self.about(rule.rollout)
+        failed, excused = sum(not one.holds for one in checks), sum(one.excused for one in checks)
+        told = {"rollout": rule.rollout, "rule": rule.sha256, "held": not failed and not excused}
+        return {**told, "failed": failed, "waived": excused, "score": score(checks)}
 
 
-def _counts(found: Sequence[Found]) -> dict[str, str]:
-    failed = sum(not one.holds for one in found)
-    skipped = sum(one.holds and not one.check.ok for one in found)
-    return {"tests": str(len(found)), "failures": str(failed), "errors": "0", "skipped": str(skipped), "time": "0"}
+def score(found: Iterable[Found]) -> int:
+    """The weighted share of checks that hold, of each area, and of the areas together; percent, rounded down."""
+    areas: dict[str, list[Found]] = {}
+    for one in found:
+        areas.setdefault(one.area, []).append(one)
+    whole = sum(WEIGHTS.get(area, 1) for area in areas)
+    if not whole:
+        return 0
+    good = sum(WEIGHTS.get(area, 1) * _share(checks) for area, checks in areas.items())
+    return math.floor(100 * good / whole + 1e-9)
 
 
-def _xml(text: str) -> str:
-    """The text without what XML cannot hold; services do send such things."""
-    return _NOT_XML.sub("\ufffd", text)
+def _share(checks: Sequence[Found]) -> float:
+    return sum(COUNTS[one.level] for one in checks if one.check.ok) / sum(COUNTS[one.level] for one in checks)

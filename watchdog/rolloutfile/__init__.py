@@ -8,8 +8,9 @@ from typing import Any
 
 from watchdog.bound import WAIVERS, judge
 from watchdog.errors import ConfigError, Problem
-from watchdog.model import Cohorts, Mode, OnBreach, RollbackRule, Rollout, Secondary, WindowRule
+from watchdog.model import Cohorts, Mode, NoiseRule, OnBreach, RollbackRule, Rollout, Secondary, WindowRule
 from watchdog.quantities import format_duration, parse_duration, parse_percent, parse_share, parse_time, shown
+from watchdog.rolloutfile.causes import check_shared, explained_by, read_shared
 from watchdog.rolloutfile.detectors import Surroundings
 from watchdog.rolloutfile.fields import (
     Findings,
@@ -25,7 +26,9 @@ from watchdog.rolloutfile.fields import (
     unknown,
     whole,
 )
-from watchdog.rolloutfile.objectives import bounded, read_objectives
+from watchdog.rolloutfile.internals import bounded
+from watchdog.rolloutfile.notifying import read_notify
+from watchdog.rolloutfile.objectives import read_objectives
 from watchdog.rolloutfile.ramps import Servable, read_ramp
 from watchdog.rolloutfile.resolved import freeze, thaw
 from watchdog.rolloutfile.yamltext import load_mapping, read_text
@@ -54,6 +57,8 @@ class DaemonFacts:
     supports_cohort: bool = True
     smallest_step: float = 0.001
     services: frozenset[str] = frozenset()
+    noise: NoiseRule | None = None
+    """How alerts are counted; None where the receiver for them is closed."""
 
     @property
     def servable(self) -> Servable:
@@ -79,9 +84,12 @@ def parse_rollout(text: str, name: str, daemon: DaemonFacts) -> Rollout:
     return freeze(rollout, text)
 
 
-def rollout_from_resolved(resolved: str, text: str) -> Rollout:
-    """The frozen rule exactly as it was, from `Rollout.resolved` and its text; no file is looked up."""
-    return thaw(resolved, text)
+def rollout_from_resolved(resolved: str, text: str, name: str = "") -> Rollout:
+    """The frozen rule exactly as it was, from `Rollout.resolved` and its text; no file is looked up.
+
+    `name` is the rollout's, for the ConfigError that is raised when the ledger's row is no such rule.
+    """
+    return thaw(resolved, text, name)
 
 
 def _read(root: Section, daemon: DaemonFacts) -> Rollout | None:
@@ -92,7 +100,9 @@ def _read(root: Section, daemon: DaemonFacts) -> Rollout | None:
     mode = root.take("mode", one_of(Mode), Mode.ACT)
     interval = root.take("interval", grid, 30)
     cohorts = _cohorts(root)
-    around = Surroundings(interval, daemon.scrape_interval, cohorts is not None or not root.sound("cohorts"))
+    split = cohorts is not None or not root.sound("cohorts")
+    explain_by: tuple[str, ...] = root.take("explain_by", explained_by, ())
+    around = Surroundings(interval, daemon.scrape_interval, split, daemon.noise, explain_by)
     objectives = read_objectives(root, around)
     window = _window(root.section("window"), interval)
     if not root.has("ramp"):
@@ -100,13 +110,15 @@ def _read(root: Section, daemon: DaemonFacts) -> Rollout | None:
     section = root.section("ramp")
     ramp = read_ramp(section, interval, daemon.servable) if root.sound("ramp") else None
     also = _also(root, names["flag"], daemon.services)
+    notify = read_notify(root, Path(root.findings.file).parent)
     start = ramp.start if ramp is not None else 100.0
     rollback = _rollback(root.section("rollback"), start)
     times = _times(root)
+    shared = read_shared(root, cohorts)
     root.close()
     if root.findings.problems or ramp is None:
         return None
-    return Rollout(
+    rollout = Rollout(
         names["rollout"],
         names["service"],
         names["version"],
@@ -120,11 +132,15 @@ def _read(root: Section, daemon: DaemonFacts) -> Rollout | None:
         scrape_interval=daemon.scrape_interval,
         cohorts=cohorts,
         also=also,
+        notify=notify,
         tick_deadline=daemon.tick_deadline,
         write_timeout=daemon.write_timeout,
         propagation=daemon.propagation,
+        on_shared_cause=shared,
         **times,
     )
+    check_shared(root, rollout)
+    return rollout
 
 
 def _times(root: Section) -> dict[str, Any]:

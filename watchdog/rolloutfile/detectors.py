@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from watchdog.model import Confirm, Detector, Sequential
+from watchdog.model import Confirm, Detector, NoiseRule, Sequential
 from watchdog.quantities import format_duration, parse_number, promql_duration, shown
 from watchdog.rolloutfile.fields import Section, grid, whole
 
@@ -22,6 +22,10 @@ class Surroundings:
     interval: int
     scrape_interval: float
     cohorts: bool
+    noise: NoiseRule | None = None
+    """How alerts are counted; None where nobody tells of any."""
+    explain_by: tuple[str, ...] = ()
+    """The labels that breaches are explained by where an objective does not say."""
 
     @property
     def present(self) -> str:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from decimal import Decimal
 from typing import Any
 
 from watchdog.model import (
     EMERGENCY_FLAGS,
-    INTERNAL_OBJECTIVES,
-    Comparison,
     Kind,
     Objective,
     OnBreach,
-    Target,
 )
-from watchdog.quantities import exact_share, parse_limit, shown
+from watchdog.quantities import shown
+from watchdog.rolloutfile.causes import explained_by
 from watchdog.rolloutfile.detectors import Surroundings, read_confirm, read_detector
 from watchdog.rolloutfile.fields import (
-    Parse,
     Section,
     flag,
     mapping,
@@ -32,13 +28,12 @@ from watchdog.rolloutfile.fields import (
     unknown,
     word,
 )
+from watchdog.rolloutfile.internals import EVENTS_ONLY, PROMETHEUS_ONLY, internal_objective
 from watchdog.rolloutfile.standard import LABEL, needs_labels, standard_names, standard_objective, with_labels
+from watchdog.rolloutfile.targets import COMPARISONS, ONE, refuse, share_target, value_target
 
 MEASURES = ("bad", "total", "value", "internal")
-COMPARISONS = tuple(comparison.value for comparison in Comparison)
 DETECTORS = ("sequential", "confirm")
-PROMETHEUS_ONLY = ("range", "no_data", "present", "outside", "fresh", "max_age")
-EVENTS_ONLY = ("min_events", "min_slice_events", "pool", "sequential")
 KEYS = (
     "name",
     "use",
@@ -51,10 +46,6 @@ KEYS = (
     *PROMETHEUS_ONLY,
     *EVENTS_ONLY,
 )
-MEASURED_HERE = ("flag_ramp", "rollback_capability")
-ONE = Decimal(1)
-STANDIN = Decimal("0.001")
-"""Judges the rest of an objective whose target is wrong, so that this is said once."""
 _NAME = named(
     r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", "a letter, then at most 63 letters, digits, underscores, dots or dashes"
 )
@@ -132,7 +123,7 @@ def _objective(section: Section, around: Surroundings) -> Objective | None:
     kind = _kind(section)
     objective = None
     if kind is Kind.INTERNAL:
-        objective = _internal(section, name, on_breach, around)
+        objective = internal_objective(section, name, on_breach, around)
     elif kind is not None:
         objective = _measured(section, kind, name, on_breach, around)
     section.close(KEYS)
@@ -155,42 +146,6 @@ def _kind(section: Section) -> Kind | None:
     return None
 
 
-def _internal(section: Section, name: str, on_breach: OnBreach | None, around: Surroundings) -> Objective | None:
-    internal = section.take("internal", text, "")
-    if not section.sound("internal"):
-        return None
-    if internal not in INTERNAL_OBJECTIVES:
-        section.problem("internal", unknown("internal objective", internal, INTERNAL_OBJECTIVES))
-        return None
-    if internal not in MEASURED_HERE:
-        section.problem(
-            "internal",
-            f"{internal} is a known objective, but what measures it is not part of this version; leave the objective "
-            "out, and the report will say which of the seven standard ones were judged",
-        )
-    _refuse(section, (*COMPARISONS, *PROMETHEUS_ONLY, *EVENTS_ONLY), "an internal objective")
-    detector = read_confirm(section, around, scraped=False)
-    # Of the flag it is the distance between the reading and what is desired, in percent: none is wanted. The bound of
-    # a drill follows further down the file (`bounded`).
-    target = Target(Comparison.AT_MOST, 0.0)
-    return Objective(name, Kind.INTERNAL, target, detector, on_breach or OnBreach.PAGE, internal=internal)
-
-
-def bounded(objectives: tuple[Objective, ...], within: float) -> tuple[Objective, ...]:
-    """The objectives, with the seconds in which a drill must have taken its flag back: those of a rollback."""
-    target = Target(Comparison.BELOW, within)
-    return tuple(
-        dataclasses.replace(objective, target=target) if objective.internal == "rollback_capability" else objective
-        for objective in objectives
-    )
-
-
-def _refuse(section: Section, keys: tuple[str, ...], what: str) -> None:
-    for key in keys:
-        if section.has(key):
-            section.problem(key, f"has no meaning for {what}; remove it")
-
-
 def _measured(
     section: Section, kind: Kind, name: str, on_breach: OnBreach | None, around: Surroundings
 ) -> Objective | None:
@@ -200,8 +155,8 @@ def _measured(
     }
     split = _cohorts(section, queries, around)
     if not event:
-        _refuse(section, EVENTS_ONLY, "a value objective (it counts no events)")
-    target, allowed = _share_target(section) if event else (_value_target(section), ONE)
+        refuse(section, EVENTS_ONLY, "a value objective (it counts no events)")
+    target, allowed = share_target(section) if event else (value_target(section), ONE)
     detector = read_detector(section, allowed, around) if event else read_confirm(section, around)
     options = queries | _options(section, around, split=split)
     fewest = float(3 / allowed) if event and allowed else 1.0
@@ -231,6 +186,7 @@ def _options(section: Section, around: Surroundings, *, split: bool) -> dict[str
         "outside": section.take("outside", flag, False),  # noqa: FBT003
         "fresh": section.take("fresh", _plain_query, "") or None,
         "max_age": section.take("max_age", positive_duration, 120.0),
+        "explain_by": section.take("explain_by", explained_by, around.explain_by),
     }
 
 
@@ -262,34 +218,3 @@ def _cohorts(section: Section, queries: dict[str, str], around: Surroundings) ->
         message = "uses $cohort, but the rollout has no cohorts; write cohorts: {exposed: 'variant=\"on\"', ...}"
         section.problem(split[0], message)
     return bool(split)
-
-
-def _comparison(section: Section, parse: Parse[Any]) -> tuple[Comparison, Any] | None:
-    found = [key for key in COMPARISONS if section.has(key)]
-    if len(found) != 1:
-        given = f"found {' and '.join(found)}" if found else "has no target"
-        section.problem("", f"{given}; write exactly one of {', '.join(COMPARISONS)}")
-        return None
-    limit = section.take(found[0], parse, None)
-    return None if limit is None else (Comparison(found[0]), limit)
-
-
-def _share_target(section: Section) -> tuple[Target | None, Decimal]:
-    """The target and the allowed share of bad events, 1 - limit where the limit speaks of good ones."""
-    given = _comparison(section, exact_share)
-    if given is None:
-        return None, STANDIN
-    comparison, share = given
-    target = Target(comparison, float(share))
-    allowed = ONE - share if target.of_good else share
-    strict = comparison in {Comparison.BELOW, Comparison.ABOVE}
-    if strict and allowed == 0:
-        section.problem(comparison.value, f"no share can be {comparison.value} this; write the other comparison")
-    if allowed == ONE:
-        section.problem(comparison.value, "allows every event to be bad, so it can never fail; write a real target")
-    return target, allowed if section.sound(comparison.value) else STANDIN
-
-
-def _value_target(section: Section) -> Target | None:
-    given = _comparison(section, parse_limit)
-    return None if given is None else Target(*given)

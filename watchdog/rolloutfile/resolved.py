@@ -11,6 +11,7 @@ import json
 import types
 import typing
 from enum import Enum
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from watchdog.errors import ConfigError, Problem
@@ -21,6 +22,11 @@ APART = ("text", "sha256", "resolved")
 """Fields that are kept beside the rule."""
 DETECTORS: dict[str, type] = {detector.name: detector for detector in (Sequential, Confirm)}
 PLACE = "resolved rule"
+KEPT = 32
+"""Rules that are remembered: a page asks for the same ones again and again, and none ever changes."""
+LATER = ("on_shared_cause", "explain_by")
+"""Fields that came later: left out where they say nothing, so that the rule of a file that names none stays as it was,
+and an older version can still read it."""
 
 
 def freeze(rollout: Rollout, text: str) -> Rollout:
@@ -30,15 +36,18 @@ def freeze(rollout: Rollout, text: str) -> Rollout:
     return dataclasses.replace(rollout, text=text, sha256=digest, resolved=rule)
 
 
-def thaw(resolved: str, text: str) -> Rollout:
-    """The rollout that `freeze` was given; ConfigError when `resolved` is not such a rule."""
+@lru_cache(maxsize=KEPT)
+def thaw(resolved: str, text: str, name: str = "") -> Rollout:
+    """The rollout that `freeze` was given; ConfigError when `resolved` is not such a rule. `name` is for its place."""
+    place = f"rollout {name}: {PLACE}" if name else PLACE
     try:
         rollout = _decode(Rollout, json.loads(resolved), "")
     except json.JSONDecodeError as error:
-        raise ConfigError([Problem(PLACE, f"is not JSON ({error}); the ledger's row is damaged")]) from error
-    except (TypeError, ValueError, KeyError) as error:
+        message = f"is not JSON ({error}); the ledger's row is damaged: put a backup of the ledger in its place"
+        raise ConfigError([Problem(place, message)]) from error
+    except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
         message = f"is not a rule of this version ({error}); run the version that recorded it"
-        raise ConfigError([Problem(PLACE, message)]) from error
+        raise ConfigError([Problem(place, message)]) from error
     digest = hashlib.sha256(text.encode()).hexdigest()
     return dataclasses.replace(typing.cast("Rollout", rollout), text=text, sha256=digest, resolved=resolved)
 
@@ -47,13 +56,17 @@ def _encode(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value):
-        names = [field.name for field in dataclasses.fields(value)]
         skip = APART if isinstance(value, Rollout) else ()
-        encoded = {name: _encode(getattr(value, name)) for name in names if name not in skip}
+        said = [field.name for field in dataclasses.fields(value) if not _says_nothing(field, value)]
+        encoded = {name: _encode(getattr(value, name)) for name in said if name not in skip}
         return encoded | ({"detector": value.name} if isinstance(value, (Sequential, Confirm)) else {})
     if isinstance(value, tuple):
         return [_encode(item) for item in value]
     return value
+
+
+def _says_nothing(field: dataclasses.Field[Any], value: Any) -> bool:
+    return field.name in LATER and getattr(value, field.name) == field.default
 
 
 def _decode(kind: Any, value: Any, place: str) -> Any:
@@ -76,8 +89,14 @@ def _decode(kind: Any, value: Any, place: str) -> Any:
     return float(_typed((int, float), value, place)) if kind is float else _typed(kind, value, place)
 
 
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """Of a class of the model; worked out once, for pages thaw many rules."""
+    return typing.get_type_hints(kind)
+
+
 def _decode_fields(kind: type[D], value: Any, place: str) -> D:
-    hints = typing.get_type_hints(kind)
+    hints = _hints(typing.cast("type", kind))
     values = _typed(dict, value, place)
     unknown = sorted(set(values) - set(hints))
     if unknown:

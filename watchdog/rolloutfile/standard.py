@@ -9,6 +9,8 @@ from typing import Any
 from watchdog.rolloutfile.yamltext import load_mapping, read_text
 
 _HERE = Path(__file__).resolve().parent.parent
+RULES = "rules"
+"""What an objective's file says to the generator of Prometheus rules (`rulebook`)."""
 LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -26,10 +28,12 @@ def standard_names() -> list[str]:
 def standard_objective(name: str) -> dict[str, Any]:
     """The keys of a standard objective, `$labels` where the matchers of a service's series belong.
 
-    The file must exist (`standard_names` says which do); ConfigError when it cannot be read.
+    The file must exist (`standard_names` says which do); ConfigError when it cannot be read. Its `rules:` belong to
+    the generator of Prometheus rules and are left out.
     """
     path = rules_directory() / "objectives" / f"{name}.yaml"
-    return load_mapping(read_text(path), str(path))[0]
+    objective = load_mapping(read_text(path), str(path))[0]
+    return {key: value for key, value in objective.items() if key != RULES}
 
 
 def with_labels(objective: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
