@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.history import History
+from tests.ledgers import ledger_at
 from tests.servers import PrometheusServer
+from watchdog import __version__
 from watchdog.account import Account
 from watchdog.flags.memory import InMemoryFlags
-from watchdog.ledger import Ledger, open_ledger
+from watchdog.ledger import Ledger
 from watchdog.model import Rollout
 from watchdog.prometheus import Prometheus
 from watchdog.replay import Replay
@@ -94,9 +96,8 @@ def rollout() -> Rollout:
 def live(rollout: Rollout, server: PrometheusServer, path: Path, seed: int, *, outages: bool) -> Ledger:
     """Run the real tick over the past, time as an argument; drop everything in memory at random slots."""
     chance = random.Random(seed)
-    url = f"sqlite:///{path / 'ledger.db'}"
-    ledger = open_ledger(url)
-    ledger.add_rollout(rollout, file="checkout.yaml", engine="test", now=S)
+    ledger = ledger_at(path / "ledger.db")
+    ledger.add_rollout(rollout, file="checkout.yaml", engine=__version__, now=S)
     ledger.add_command(rollout.name, "start", "test", "", S)
     flags = InMemoryFlags(("new-checkout",))
     source = Prometheus(server.url, judge_skew=False)
@@ -110,7 +111,7 @@ def live(rollout: Rollout, server: PrometheusServer, path: Path, seed: int, *, o
             now[0] += rollout.interval * chance.randrange(1, 60)
         if chance.random() < 0.05:
             ledger.close()
-            ledger = open_ledger(url)
+            ledger = ledger_at(path / "ledger.db")
             tick = RolloutTick(rollout.name, ledger, source, flags, lambda: now[0])
         if ticked := tick.tick(min(now[0], end + rollout.delay + 1)):
             assert ticked.sentence

@@ -22,7 +22,7 @@ from watchdog.ledger import StoredRollout
 from watchdog.model import Phase
 from watchdog.quantities import parse_time, rfc3339
 from watchdog.report import build, render_json
-from watchdog.web import Server
+from watchdog.web.server import Server
 
 API = f"/api/v1/rollouts/{NAME}"
 PROBLEM = "application/problem+json"
@@ -87,10 +87,10 @@ def test_metrics_are_given_in_prometheus_text_format(site: Site) -> None:
 @pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/api/v1/rollouts", f"{API}/report", "/nowhere"])
 def test_every_answer_forbids_scripts_frames_and_caches(signed_off: Site, path: str) -> None:
     headers = signed_off.get(path).headers
-    assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; ")
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
-    assert headers["Cache-Control"] == "no-store"
+    assert headers["Cache-Control"] == ("private, no-cache" if path == "/api/v1/rollouts" else "no-store")
     assert "Server" not in headers
 
 
@@ -105,7 +105,7 @@ def test_rollouts_are_listed_with_the_status_that_the_command_line_gives(signed_
 
 
 def test_an_empty_ledger_has_no_rollouts(site: Site) -> None:
-    assert site.get("/api/v1/rollouts").json() == {"rollouts": []}
+    assert site.get("/api/v1/rollouts").json() == {"rollouts": [], "next": None}
 
 
 def test_transitions_tell_the_story_in_order(signed_off: Site) -> None:
@@ -203,6 +203,9 @@ def test_an_unknown_rollout_is_a_problem(signed_off: Site, name: str, path: str)
         ("GET", "/api/v1/rollouts/", 404, "not-found"),
         ("GET", f"{API}/commands/first", 404, "not-found"),
         ("GET", f"{API}/commands/7", 404, "unknown-command"),
+        ("GET", f"{API}/commands/{'9' * 5000}", 404, "unknown-command"),
+        ("GET", f"/api/v1/drills/{2**31}", 404, "unknown-drill"),
+        ("GET", f"/api/v1/drills/{'9' * 5000}", 404, "unknown-drill"),
         ("POST", f"{API}/explode", 404, "not-found"),
         ("POST", "/api/v1/rollouts", 405, "method-not-allowed"),
         ("GET", f"{API}/hold", 405, "method-not-allowed"),
@@ -392,53 +395,3 @@ def test_stopping_is_bounded_when_a_request_hangs(tmp_path: Path) -> None:
         assert time.monotonic() - at < 4
         go_on.set()
         assert asked.exception() is not None or not asked.result().ok
-
-
-# --- the status page --------------------------------------------------------------------------------------------------
-
-
-def test_the_page_tells_each_rollout_without_a_script(signed_off: Site) -> None:
-    page = signed_off.get("/").text
-    assert "<script" not in page
-    for said in ("2 of 2", "signed off", "100 %", "error_rate 0% bad (0 bad of 10000), wanted at most 0.1% bad"):
-        assert said in page
-    assert f'href="/api/v1/rollouts/{NAME}/report"' in page
-
-
-def test_the_page_says_why_a_rollout_stands_still_and_escapes_what_people_wrote(site: Site) -> None:
-    site.add()
-    site.tick(3)
-    site.ledger.add_command(NAME, "hold", "ada <ada@example>", "<script>alert(1)</script> & co", site.now)
-    site.tick(1)
-    page = site.get("/").text
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; co" in page
-    assert "ada &lt;ada@example&gt;" in page
-    assert "<script" not in page
-    assert "on hold" in page
-
-
-def test_the_page_tells_of_a_rollback_and_of_what_a_step_waits_for(site: Site) -> None:
-    site.source.answer = lambda expression, at: None if "queue_age" in expression else healthy(expression, at)
-    site.add()
-    site.tick(3)
-    assert "<b>Waiting</b>" in site.get("/").text
-    site.source.answer = healthy
-    site.tick(3)
-    site.source.answer = lambda expression, at: 9000.0 if "bad_total" in expression else healthy(expression, at)
-    site.tick(20)
-    assert stored(site).phase is Phase.ROLLED_BACK
-    page = site.get("/").text
-    assert "rolled back" in page
-    assert "<b>Rollback</b>" in page
-
-
-def test_the_page_shows_what_is_under_way_first(site: Site) -> None:
-    site.add("under-way")
-    site.tick(3, "under-way")
-    site.add("still-to-come", "old-checkout")
-    page = site.get("/").text
-    assert page.index("under-way") < page.index("still-to-come")
-
-
-def test_the_page_of_an_empty_ledger_says_what_to_do(site: Site) -> None:
-    assert "No rollout yet" in site.get("/").text

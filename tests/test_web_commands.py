@@ -136,6 +136,7 @@ def test_reading_needs_no_token(without_token: Site) -> None:
         ({"reason": 7}, "reason is '7', expected text"),
         ({"reason": ["x"]}, "reason is a list, expected text"),
         ({"reason": "x" * 2001}, "reason has 2001 characters, expected at most 2000"),
+        ({"reason": "x" * 2000 + " "}, "reason has 2001 characters, expected at most 2000"),
         ({"reason": "x", "by": ""}, "by is empty"),
         ({"reason": "x", "by": "y" * 201}, "by has 201 characters, expected at most 200"),
         ({"reason": "x", "force": True}, "'force' is not a known key; expected reason, and by if you like"),
@@ -205,6 +206,6 @@ def test_a_command_to_an_unknown_rollout_is_refused(untouched: Site, verb: str) 
     assert said == "the ledger holds no rollout 'typo'; /api/v1/rollouts lists all"
 
 
-@pytest.mark.parametrize("verb", ["start", "adopt", "explode", "HOLD", "hold/now"])
+@pytest.mark.parametrize("verb", ["explode", "HOLD", "hold/now"])
 def test_an_unknown_command_is_refused(untouched: Site, verb: str) -> None:
     problem(untouched.order(verb, json=WHY), 404, "not-found")

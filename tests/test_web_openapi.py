@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
-from tests.webserver import NAME, Site, healthy
+from tests.webserver import ALERTS_TOKEN, NAME, TOKEN, Site, healthy
+from watchdog.ledger import DrillIntent
+from watchdog.model import Waiver
 from watchdog.web.openapi import document
+from watchdog.web.openapi_pages import TAG
 from watchdog.web.problems import KINDS
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
@@ -29,21 +32,38 @@ DOCUMENT = document("0.0.0")
 API = f"/api/v1/rollouts/{NAME}"
 EXAMPLES = {
     "/healthz": "/healthz",
+    "/livez": "/livez",
     "/readyz": "/readyz",
     "/openapi.json": "/openapi.json",
     "/api/v1/rollouts": "/api/v1/rollouts",
     "/api/v1/rollouts/{id}": API,
     "/api/v1/rollouts/{id}/evaluations": f"{API}/evaluations",
     "/api/v1/rollouts/{id}/transitions": f"{API}/transitions",
+    "/api/v1/rollouts/{id}/commands": f"{API}/commands",
+    "/api/v1/rollouts/{id}/slices": f"{API}/slices",
+    "/api/v1/rollouts/{id}/breaches": f"{API}/breaches",
+    "/api/v1/rollouts/{id}/detectors": f"{API}/detectors",
+    "/api/v1/rollouts/{id}/notifications": f"{API}/notifications",
+    "/api/v1/rollouts/{id}/waivers": "/api/v1/rollouts/pending/waivers",
+    "/api/v1/rollouts/{id}/explanation": f"{API}/explanation",
+    "/api/v1/rollouts/{id}/effect": f"{API}/effect?verb=rollback",
     "/api/v1/rollouts/{id}/report": f"{API}/report?format=json",
     "/api/v1/rollouts/{id}/commands/{command}": f"{API}/commands/1",
     "/api/v1/flags": "/api/v1/flags",
     "/api/v1/flags/{flag}": "/api/v1/flags/new-checkout",
     "/api/v1/flags/{flag}/history": "/api/v1/flags/new-checkout/history",
     "/api/v1/flags-audit": "/api/v1/flags-audit",
+    "/api/v1/noise": "/api/v1/noise",
+    "/api/v1/alerts/episodes": "/api/v1/alerts/episodes",
+    "/api/v1/preflight": "/api/v1/preflight",
+    "/api/v1/drills": "/api/v1/drills",
+    "/api/v1/drills/{drill}": "/api/v1/drills/1",
     "/flagd/{set}.json": "/flagd/shop.json",
 }
 """An address of each path that answers JSON."""
+ALERTS = "/api/v1/alerts"
+SENDER = {"Authorization": f"Bearer {ALERTS_TOKEN}"}
+LABEL = f"{ALERTS}/episodes/{{episode}}/label"
 
 
 def misfits(schema: Mapping[str, Any], value: Any, place: str = "$") -> Iterator[str]:
@@ -100,15 +120,29 @@ def eventful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site.add("signed-off", "old-checkout")
         site.tick(40, "signed-off")
         site.add("pending", "old-checkout")
+        site.ledger.add_waiver("pending", Waiver("preflight", "ada", "no reader yet", site.now, site.now + 60))
+        drill = DrillIntent("flags", "drill", "ofrep", "ada", "a look", 3, 900.0)
+        number = site.ledger.begin_drill(drill, site.now, 60.0)
+        site.ledger.finish_drill(number, site.now + 9, passed=True, worst=1.5, report={"why": "3 of 3 runs"})
         site.add()
         site.source.answer = lambda expression, at: 0.0 if "requests" in expression else healthy(expression, at)
         site.tick(3)
         site.source.answer = healthy
         site.tick(14)
+        site.source.answer = lambda expression, at: 99.0 if "queue_age" in expression else healthy(expression, at)
+        site.tick(8)
         site.order("hold", json={"reason": "lunch", "by": "ada"})
         site.tick(1)
         site.source.answer = lambda expression, at: 9000.0 if "bad_total" in expression else healthy(expression, at)
         site.tick(1)
+        alerts = [
+            {"status": "firing", "startsAt": "2023-11-15T12:00:00Z", "fingerprint": fingerprint, "labels": labels}
+            for fingerprint, labels in (
+                ("a", {"alertname": "Slow", "service": "checkout"}),
+                ("b", {"severity": "page"}),
+            )
+        ]
+        site.ask("POST", ALERTS, json={"version": "4", "alerts": alerts}, headers=SENDER)
         yield site
 
 
@@ -130,6 +164,7 @@ def test_every_json_address_has_an_example_here() -> None:
         path
         for path, item in DOCUMENT["paths"].items()
         if "get" in item and "application/json" in item["get"]["responses"]["200"]["content"]
+        if TAG not in item["get"].get("tags", ())
     }
     assert answering == EXAMPLES.keys()
 
@@ -155,6 +190,19 @@ def test_a_rollback_is_as_described(eventful: Site) -> None:
     assert list(misfits(described("/api/v1/rollouts/{id}", "get", 200), found)) == []
 
 
+@pytest.mark.parametrize("what", ["slices", "breaches", "detectors", "notifications", "waivers", "commands"])
+def test_every_list_of_the_story_has_something_to_be_described(eventful: Site, what: str) -> None:
+    """Else the comparison above would compare nothing."""
+    assert eventful.get(EXAMPLES[f"/api/v1/rollouts/{{id}}/{what}"]).json()[what]
+
+
+@pytest.mark.parametrize("verb", ["hold", "resume", "rollback", "stop", "start", "adopt", "waive"])
+@pytest.mark.parametrize("name", ["pending", "signed-off", NAME])
+def test_an_effect_is_as_described(eventful: Site, name: str, verb: str) -> None:
+    answer = eventful.get(f"/api/v1/rollouts/{name}/effect?verb={verb}")
+    assert list(misfits(described("/api/v1/rollouts/{id}/effect", "get", 200), answer.json())) == []
+
+
 @pytest.mark.parametrize("verb", ["hold", "resume", "rollback", "stop"])
 def test_a_command_is_as_described(eventful: Site, verb: str) -> None:
     answer = eventful.order(verb, "signed-off", json={"reason": "a test"})
@@ -178,6 +226,23 @@ def test_what_readers_of_flags_get_is_as_described(
     assert answer.status_code == status
     schema = DOCUMENT["paths"][path]["post"]["responses"][str(status)]["content"]["application/json"]["schema"]
     assert list(misfits(schema, answer.json())) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"context": {}},
+        {"context": {"targetingKey": None}},
+        {"context": {"targetingKey": "ada"}},
+        {"context": {"targetingKey": 7}},
+        {"context": []},
+        [],
+    ],
+)
+def test_a_context_is_taken_exactly_where_it_is_as_described(eventful: Site, said: Any) -> None:
+    fits = not list(misfits({"$ref": "#/components/schemas/EvaluationContext"}, said))
+    assert eventful.ask("POST", "/ofrep/v1/evaluate/flags/blue", json=said).status_code == (200 if fits else 400)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +278,39 @@ def test_a_problem_of_an_operator_is_as_described(eventful: Site, status: int, h
     assert list(misfits(described("/api/v1/rollouts/{id}/hold", "post", status), answer.json())) == []
 
 
+@pytest.mark.parametrize(
+    ("status", "how"),
+    [
+        (200, {"json": {"version": "4", "alerts": []}, "headers": SENDER}),
+        (401, {"json": {}}),
+        (400, {"data": "x", "headers": SENDER}),
+        (422, {"json": {}, "headers": SENDER}),
+        (413, {"data": b" " * (9 * 1024 * 1024), "headers": SENDER}),
+    ],
+)
+def test_what_alertmanager_gets_is_as_described(eventful: Site, status: int, how: dict[str, Any]) -> None:
+    answer = eventful.ask("POST", ALERTS, **how)
+    assert answer.status_code == status
+    assert list(misfits(described(ALERTS, "post", status), answer.json())) == []
+
+
+@pytest.mark.parametrize(
+    ("episode", "said", "status"),
+    [
+        ("a1", {"label": "acknowledged", "reason": "looking", "by": "ada"}, 201),
+        ("a99", {"label": "acknowledged", "reason": "looking"}, 404),
+        ("a1", {"label": "meh", "reason": "looking"}, 422),
+    ],
+)
+def test_a_label_is_as_described(eventful: Site, episode: str, said: dict[str, str], status: int) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    answer = eventful.ask("POST", LABEL.format(episode=episode), json=said, headers=headers)
+    assert answer.status_code == status
+    assert list(misfits(described(LABEL, "post", status), answer.json())) == []
+    found = eventful.get(f"{ALERTS}/episodes").json()
+    assert list(misfits(described(f"{ALERTS}/episodes", "get", 200), found)) == []
+
+
 def test_every_kind_of_problem_is_told_for_some_address_or_is_the_routers() -> None:
     titles = {
         title
@@ -222,7 +320,7 @@ def test_every_kind_of_problem_is_told_for_some_address_or_is_the_routers() -> N
         for answer in operation["responses"].values()
         for title in answer["description"].removesuffix(".").split("; ")
     }
-    routers = {"not-found", "method-not-allowed"}
+    routers = {"method-not-allowed"}
     assert {kind for kind, (_, title) in KINDS.items() if title not in titles} == routers
 
 
@@ -252,7 +350,10 @@ def test_the_page_about_http_tells_every_address_and_every_kind_of_problem() -> 
     page = (Path(__file__).parent.parent / "docs" / "http.md").read_text(encoding="utf-8")
     addresses = set(re.findall(r"^\| `(GET|POST) (/\S*)` \|", page, re.MULTILINE))
     assert addresses == {
-        (method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item if method != "parameters"
+        (method.upper(), path)
+        for path, item in DOCUMENT["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters" and TAG not in operation.get("tags", ())
     }
     kinds = {kind: int(status) for status, kind in re.findall(r"^\| (\d+) \| `([a-z-]+)` \|", page, re.MULTILINE)}
     assert kinds == {kind: status for kind, (status, _) in KINDS.items()}

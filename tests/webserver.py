@@ -8,24 +8,30 @@ from typing import Any, Self
 
 import requests
 
-from tests.ledgers import NOON
+from tests.ledgers import NOON, ledger_at
 from watchdog.audit import audited, open_changes
+from watchdog.config.httpsettings import HttpSettings
 from watchdog.flags.memory import InMemoryFlags
 from watchdog.flagsystem import FlagSystem
-from watchdog.ledger import Ledger, StoredRollout, open_ledger
+from watchdog.ledger import Ledger, StoredRollout
 from watchdog.metrics import Metrics
 from watchdog.model import EMERGENCY_FLAGS, Series
 from watchdog.prometheus import Range
 from watchdog.rolloutfile import DaemonFacts, parse_rollout
 from watchdog.serving import Counts, FlagSet, Readers
 from watchdog.tick import RolloutTick
-from watchdog.web import Server, create_app
+from watchdog.web.alerts import Receiving
+from watchdog.web.app import create_app
+from watchdog.web.entrance import entrance_of
 from watchdog.web.readers import serve_routes
 from watchdog.web.reports import Build
+from watchdog.web.server import Server
+from watchdog.web.tls import files_of, tls_context
 
 SHOP = FlagSet("shop", lambda: ("1", {"flags": {"blue": {"state": "ENABLED", "variants": {"on": 1}}}}), "flagd-v2", int)
 """A flag set for readers, always the same."""
 TOKEN = "correct horse battery staple"
+ALERTS_TOKEN = "what only Alertmanager knows"
 NAME = "checkout-2.14.0"
 RULE = """\
 rollout: {name}
@@ -84,8 +90,18 @@ class Answers:
 class Site:
     """A ledger, its rollouts and the server over them; `now` is the time that the server believes."""
 
-    def __init__(self, directory: Path, *, token: str | None = TOKEN, report_bytes: Build | None = None) -> None:
-        self.ledger: Ledger = open_ledger(f"sqlite:///{directory / 'watchdog.db'}")
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        token: str | None = TOKEN,
+        report_bytes: Build | None = None,
+        alerts_token: str | None = ALERTS_TOKEN,
+        http: HttpSettings | None = None,
+        prometheus_url: str | None = None,
+        ticking: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.ledger: Ledger = ledger_at(directory / "watchdog.db")
         self.metrics = Metrics()
         self.source = Answers()
         self.flags = InMemoryFlags(["new-checkout", "old-checkout"])
@@ -117,9 +133,15 @@ class Site:
             wake=self.woken.append,
             report_bytes=report_bytes,
             flags=self.system,
+            alerts=Receiving(alerts_token),
             readers=serve_routes(Readers([SHOP], Counts(self.metrics.registry)), None),
+            entrance=entrance_of(http, lambda: self.now, self.metrics, self.ledger) if http is not None else None,
+            prometheus_url=prometheus_url,
+            ticking=ticking,
         )
-        self.answering = Server(self.app, "127.0.0.1", 0)
+        files = files_of(http.tls) if http is not None else None
+        tls = tls_context(files) if files is not None else None
+        self.answering = Server(self.app, "127.0.0.1", 0, tls=tls)
         self._ticks: dict[str, RolloutTick] = {}
 
     def __enter__(self) -> Self:

@@ -1,8 +1,5 @@
-"""The daemon's HTTP side: health, metrics, the JSON API with operator commands, and a plain status page."""
+"""The daemon's HTTP side: health, metrics, the JSON API with operator commands, and a plain status page.
 
-from __future__ import annotations
-
-from watchdog.web.app import create_app
-from watchdog.web.server import Server
-
-__all__ = ["Server", "create_app"]
+`watchdog.web.listening` has the socket, `server` serves an application on it, `app` is the daemon's: each imports more
+than the one before, and a daemon ticks before it needs them.
+"""

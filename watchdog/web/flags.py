@@ -5,7 +5,7 @@ A change waits for its service on a thread of its own kind: readers who ask a sl
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from watchdog.access import Principal
 from watchdog.audit import ChangeLog, parse_head
 from watchdog.errors import FlagConflict, FlagServiceError, Refused
 from watchdog.flagsystem import FlagSystem
@@ -20,18 +21,18 @@ from watchdog.flagsystem.byhand import ByHand
 from watchdog.flagsystem.views import change_view, flag_view, flags_list, verification_view
 from watchdog.ledger import Ledger
 from watchdog.model import FlagReading
-from watchdog.web.bodies import Order, Wish, read_body, wish_of
+from watchdog.web.bodies import Order, Wish, wish_of
+from watchdog.web.changing import Changing, Endpoint, Work, content_type
+from watchdog.web.paging import limit_of, page_of
 from watchdog.web.problems import Problem
 
 FLAG = "/api/v1/flags/{flag}"
-MOST_CHANGES = 1000
-"""Changes in one answer."""
+FEW_CHANGES = 100
+"""Changes in one answer, where nobody says how many."""
+MOST_CHANGES = 100_000
+"""The newest changes of a flag through which the pages lead."""
 WISHES = {"set": "percent", "kill": None, "revert": "version", "switch": "on"}
 """What each change wants to be told besides the reason."""
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-Work = Callable[[Request], Response]
-Allow = Callable[[Request, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,11 @@ class Flags:
     system: FlagSystem | None
     ledger: Ledger
 
-    def all(self, _request: Request) -> Response:
+    def all(self, request: Request) -> Response:
         """Every flag that is known; no service is asked."""
-        return JSONResponse({"flags": flags_list(self._system(), self.ledger, ask=False)})
+        found = flags_list(self._system(), self.ledger, ask=False)
+        page = page_of(request, found, lambda one: f"{one['service']}/{one['flag']}")
+        return JSONResponse({"flags": page.items, "next": page.next})
 
     def one(self, request: Request) -> Response:
         """One flag, its rollout, its newest changes."""
@@ -56,15 +59,17 @@ class Flags:
     def history(self, request: Request) -> Response:
         """Who changed a flag."""
         flag, service = _named(request)
-        limit = _limit(request)
+        limit_of(request)
         try:
             place = ByHand(self._system(), self._changes()).service(flag, service)
         except Refused as error:
             raise Problem("unknown-flag", str(error)) from error
-        found = self.ledger.flag_history(place.name, flag, limit)
+        found = self.ledger.flag_history(place.name, flag, MOST_CHANGES)
         if not found:
             raise Problem("unknown-flag", f"no change of flag {flag[:100]!r} is on record; /api/v1/flags lists all")
-        return JSONResponse({"flag": flag, "service": place.name, "history": [change_view(one) for one in found]})
+        page = page_of(request, found, lambda one: str(one.id), default=FEW_CHANGES)
+        told = [change_view(one) for one in page.items]
+        return JSONResponse({"flag": flag, "service": place.name, "history": told, "next": page.next})
 
     def audit(self, request: Request) -> Response:
         """The chain of all changes, recomputed."""
@@ -75,11 +80,10 @@ class Flags:
             raise Problem("bad-parameter", f"anchor: {error}") from error
         return JSONResponse(verification_view(self._changes().verify(*kept)))
 
-    def change(self, request: Request, verb: str, wish: Wish) -> Response:
+    def change(self, request: Request, verb: str, wish: Wish, who: Principal) -> Response:
         """Do what an operator wants of a flag; the answer is what it reads then."""
         flag, service = _named(request)
-        peer = request.client.host if request.client is not None else "an unknown address"
-        order = Order(wish.order.reason, wish.order.by or f"api ({peer})")
+        order = Order(wish.order.reason, who.signs(wish.order.by))
         system, changes = self._system(), self._changes()
         hand = ByHand(system, changes)
         try:
@@ -108,25 +112,24 @@ class Flags:
 
 
 def flag_routes(
-    flags: Flags, *, look: Callable[[Work], Endpoint], act: Callable[[Work], Endpoint], allow: Allow
+    flags: Flags, *, look: Callable[[Work], Endpoint], act: Callable[[Work], Endpoint], changing: Changing
 ) -> list[Route]:
-    """The routes; `look` and `act` put work on threads, `allow` raises Problem for who may not change anything."""
+    """The routes; `look` and `act` put work on threads."""
 
-    def changing(verb: str) -> Endpoint:
-        async def endpoint(request: Request) -> Response:
-            allow(request, verb)
-            wish = wish_of(request.headers.get("content-type", ""), await read_body(request), WISHES[verb])
-            return await act(lambda asked: flags.change(asked, verb, wish))(request)
+    def change(verb: str) -> Endpoint:
+        def parse(request: Request, body: bytes, who: Principal) -> Work:
+            wish = wish_of(content_type(request), body, WISHES[verb])
+            return lambda asked: flags.change(asked, verb, wish, who)
 
-        return endpoint
+        return changing.endpoint(verb, parse, act)
 
     return [
         Route("/api/v1/flags", look(flags.all)),
         Route("/api/v1/flags-audit", look(flags.audit)),
         Route(FLAG, look(flags.one)),
         Route(f"{FLAG}/history", look(flags.history)),
-        *(Route(f"{FLAG}/{verb}", changing(verb), methods=["POST"]) for verb in ("set", "kill", "revert")),
-        Route("/api/v1/emergency/{flag}", changing("switch"), methods=["POST"]),
+        *(Route(f"{FLAG}/{verb}", change(verb), methods=["POST"]) for verb in ("set", "kill", "revert")),
+        Route("/api/v1/emergency/{flag}", change("switch"), methods=["POST"]),
     ]
 
 
@@ -143,15 +146,6 @@ def _done(hand: ByHand, verb: str, flag: str, service: str | None, wish: Wish) -
 
 def _named(request: Request) -> tuple[str, str | None]:
     return request.path_params["flag"], request.query_params.get("service")
-
-
-def _limit(request: Request) -> int:
-    written = request.query_params.get("limit", "100")
-    if not (written.isascii() and written.isdigit() and len(written) < 6 and 1 <= int(written) <= MOST_CHANGES):
-        raise Problem(
-            "bad-parameter", f"limit: found {written[:20]!r}, expected a whole number from 1 to {MOST_CHANGES}"
-        )
-    return int(written)
 
 
 def _reading(reading: FlagReading) -> dict[str, Any]:

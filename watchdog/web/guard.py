@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from watchdog.metrics import Metrics
+from watchdog.web.headers import FREE, HEADERS, POLICY, policy
 from watchdog.web.problems import Problem, response
 
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-"""Nothing that we serve runs a script or loads anything; what was true a moment ago must not be shown from a cache."""
 log = structlog.get_logger()
+
+
+class Counting(Protocol):
+    """Where internal errors are counted."""
+
+    def on_http_error(self) -> None:
+        """A request ended in an internal error."""
 
 
 class Guard:
     """ASGI middleware; the one place on the HTTP side where anything unexpected is caught, logged and counted."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Counting) -> None:
         self.app = app
         self.metrics = metrics
 
@@ -40,7 +39,10 @@ class Guard:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                kept = headers.get(FREE, HEADERS[FREE])
+                own = {POLICY: policy(scope["path"], headers.get("content-type", "")), FREE: kept}
+                headers.update({**HEADERS, **own})
             await send(message)
 
         try:

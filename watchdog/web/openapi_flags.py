@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from watchdog.web.describe import answer, operation, path, query
-from watchdog.web.schemas import ref
+from watchdog.web.describe import answer, changing, listing, path, query, reading
 
 Json = dict[str, Any]
 
@@ -15,46 +14,26 @@ CHANGES = {
     "kill": ("KillFlag", "Take the flag from everybody; works without a ledger."),
     "revert": ("RevertFlag", "Give the flag what an earlier version had, as a new version."),
 }
-_CHANGING = (
-    *("no-token", "unauthorized", "not-json", "bad-request", "bad-body", "too-large", "too-slow"),
-    *("flag-refused", "flag-conflict", "flag-service", "no-flags", "ledger"),
-)
+_REFUSALS = ("flag-refused", "flag-conflict", "flag-service", "no-flags")
 _SERVICE = query("service", "A name in services; default where such a flag belongs.", {"type": "string"})
 
 
 def flag_paths() -> Json:
     """Every address about flags."""
-    limit = {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
-    anchor = query("anchor", "ID:HASH of a head that somebody kept.", {"type": "string"})
+    head = {"type": "string", "pattern": "^[1-9][0-9]{0,8}:[0-9a-f]{64}$"}
+    anchor = query("anchor", "ID:HASH of a head that somebody kept.", head)
+    one = "One flag with its rollout and its newest changes; the service is asked."
+    unknown = ("unknown-flag", "no-flags", "ledger")
+    history = "Who changed the flag, from what to what and why; 100 where no limit is given."
     return {
-        "/api/v1/flags": {
-            "get": operation("flags", "Every flag that is known.", answer("Flags"), "no-flags", "ledger"),
-        },
-        FLAG: _of_flag(
-            "get",
-            operation(
-                "flag",
-                "One flag with its rollout and its newest changes; the service is asked.",
-                answer("Flag"),
-                *("unknown-flag", "no-flags", "ledger"),
-                parameters=[_SERVICE],
-            ),
-        ),
+        "/api/v1/flags": {"get": listing("flags", "Every flag that is known.", "Flags", "no-flags", "ledger")},
+        FLAG: _of_flag("get", reading("flag", one, "Flag", *unknown, parameters=[_SERVICE])),
         f"{FLAG}/history": _of_flag(
-            "get",
-            operation(
-                "flag_history",
-                "Who changed the flag, from what to what and why.",
-                answer("FlagHistory"),
-                *("bad-parameter", "unknown-flag", "no-flags", "ledger"),
-                parameters=[_SERVICE, query("limit", "How many of the newest.", limit)],
-            ),
+            "get", listing("flag_history", history, "FlagHistory", *unknown, parameters=[_SERVICE])
         ),
         "/api/v1/flags-audit": {
-            "get": operation(
-                "flags_audit",
-                "Recompute the chain of all changes.",
-                answer("FlagAudit"),
+            "get": reading(
+                *("flags_audit", "Recompute the chain of all changes.", "FlagAudit"),
                 *("bad-parameter", "no-flags", "ledger"),
                 parameters=[anchor],
             ),
@@ -67,11 +46,10 @@ def flag_paths() -> Json:
 
 
 def _change(verb: str, schema: str, about: str) -> Json:
-    # An emergency flag has one place only.
-    more: Json = {} if verb == "switch" else {"parameters": [_SERVICE]}
-    described = operation(f"flag_{verb}", about, answer("FlagChanged"), *_CHANGING)
-    body = {"required": True, "content": {"application/json": {"schema": ref(schema)}}}
-    return {**described, **more, "security": [{"bearer": []}], "requestBody": body}
+    described = changing(f"flag_{verb}", about, answer("FlagChanged"), schema, *_REFUSALS)
+    if verb != "switch":  # an emergency flag has one place only
+        described["parameters"] = [*described["parameters"], _SERVICE]
+    return described
 
 
 def _of_flag(method: str, described: Json) -> Json:

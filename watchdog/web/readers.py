@@ -18,11 +18,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from watchdog import __version__
-from watchdog.metrics import Metrics
+from watchdog.metrics import CONTENT_TYPE
 from watchdog.serving import Answer, Readers
 from watchdog.web.bodies import LARGEST_BODY, read_body
-from watchdog.web.guard import Guard
-from watchdog.web.problems import KINDS, Problem, of_status, response
+from watchdog.web.guard import Counting, Guard
+from watchdog.web.problems import KINDS, Problem, on_http_exception, on_problem
 
 ONE = "/ofrep/v1/evaluate/flags/{key:path}"
 BULK = "/ofrep/v1/evaluate/flags"
@@ -44,12 +44,20 @@ def serve_routes(readers: Readers | None, token: str | None) -> list[Route]:
     ]
 
 
-def reader_app(readers: Readers, token: str | None, metrics: Metrics) -> Starlette:
-    """An application for readers only: the reading routes and /healthz, for `serve.listen`."""
+def reader_app(
+    readers: Readers, token: str | None, metrics: Counting, exposition: Callable[[], bytes] | None = None
+) -> Starlette:
+    """An application for readers only: the reading routes and /healthz, for `serve.listen`.
+
+    With an `exposition` of metrics there is /metrics too, for those who may read.
+    """
+    routes = [*serve_routes(readers, token), Route("/healthz", _healthz)]
+    if exposition is not None:
+        routes.append(Route("/metrics", _metrics(exposition, token)))
     app = Starlette(
-        routes=[*serve_routes(readers, token), Route("/healthz", _healthz)],
+        routes=routes,
         middleware=[Middleware(Guard, metrics=metrics)],
-        exception_handlers={Problem: _on_problem, HTTPException: _on_http_exception},
+        exception_handlers={Problem: on_problem, HTTPException: on_http_exception},
     )
     app.router.redirect_slashes = False
     return app
@@ -61,7 +69,7 @@ def _ofrep(readers: Readers | None, token: str | None) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         key = request.path_params.get("key")
         named = {"key": key} if key is not None else {}
-        if not _may_read(request, token):
+        if not may_read(request.headers.get("authorization", ""), token):
             if readers is not None:
                 readers.refused("ofrep" if named else "ofrep_bulk", 401)
             return _failure(401, {**named, "errorCode": "GENERAL", "errorDetails": WRONG_TOKEN}, CHALLENGE)
@@ -85,7 +93,7 @@ def _sync(readers: Readers | None, token: str | None) -> Endpoint:
     """The document of one set, for flagd's `http` source and whoever else reads flagd documents."""
 
     async def endpoint(request: Request) -> Response:
-        if not _may_read(request, token):
+        if not may_read(request.headers.get("authorization", ""), token):
             if readers is not None:
                 readers.refused("sync", 401)
             raise Problem("unauthorized", WRONG_TOKEN, CHALLENGE)
@@ -103,10 +111,11 @@ def _sync(readers: Readers | None, token: str | None) -> Endpoint:
     return endpoint
 
 
-def _may_read(request: Request, token: str | None) -> bool:
+def may_read(authorization: str, token: str | None) -> bool:
+    """Whether this header lets its sender read."""
     if not token:
         return True
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    scheme, _, given = authorization.partition(" ")
     same = hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
     return same and scheme.lower() == "bearer"
 
@@ -119,17 +128,14 @@ def _failure(status: int, body: dict[str, str], headers: dict[str, str] | None =
     return JSONResponse(body, status, headers)
 
 
+def _metrics(exposition: Callable[[], bytes], token: str | None) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        if not may_read(request.headers.get("authorization", ""), token):
+            raise Problem("unauthorized", WRONG_TOKEN, CHALLENGE)
+        return Response(exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    return endpoint
+
+
 async def _healthz(_request: Request) -> Response:
     return JSONResponse({"status": "ok", "version": __version__})
-
-
-async def _on_problem(request: Request, problem: Exception) -> Response:
-    if not isinstance(problem, Problem):
-        raise problem
-    return response(problem, request.url.path)
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    return response(of_status(error.status_code, request.method, request.url.path, error.headers), request.url.path)

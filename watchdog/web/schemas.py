@@ -55,6 +55,21 @@ def thing(about: str, properties: Schema) -> Schema:
     return {"type": "object", "description": about, "required": list(properties), "properties": properties}
 
 
+NAME: Schema = text("The rollout's name.")
+NEXT = maybe(text("Where to go on; null on the last page.", format="uri-reference"))
+PRINTED = r"[^\s\x1c-\x1f\x85]"
+"""Text of which something can be read: Python takes more for blanks than a regular expression of JavaScript does."""
+BY: Schema = text("Who; whoever has a name here already is named before it.", minLength=1, maxLength=LONGEST_BY)
+
+
+def order(about: str, **more: Schema) -> Schema:
+    """Why something is to be done, with what else must be said."""
+    reason = text("Recorded.", minLength=1, maxLength=LONGEST_REASON, pattern=PRINTED)
+    described = {**thing(about, {"reason": reason, **more}), "additionalProperties": False}
+    described["properties"]["by"] = {**BY, "pattern": PRINTED}
+    return described
+
+
 _FIGURES: Schema = {
     "verdict": text("What the slot says.", enum=[verdict.value for verdict in Verdict]),
     "reason": maybe(text("Why it is unknown.", enum=[reason.value for reason in Reason])),
@@ -65,7 +80,6 @@ _FIGURES: Schema = {
     "why": text("The evaluation in words."),
 }
 _MAYBE_FIGURES = {**_FIGURES, "verdict": maybe(_FIGURES["verdict"]), "at": maybe(_FIGURES["at"])}
-_NAME: Schema = text("The rollout's name.")
 _PHASE: Schema = text("Where the rollout is.", enum=[phase.value for phase in Phase])
 
 SCHEMAS: dict[str, Schema] = {
@@ -73,11 +87,11 @@ SCHEMAS: dict[str, Schema] = {
         "The process answers.", {"status": text("Always ok.", const="ok"), "version": text("Its version.")}
     ),
     "Ready": thing("The daemon works.", {"status": text("Always ready.", const="ready"), "why": text("In words.")}),
-    "Rollouts": thing("All rollouts.", {"rollouts": many(ref("Status"), "Oldest first.")}),
+    "Rollouts": thing("All rollouts.", {"rollouts": many(ref("Status"), "Oldest first."), "next": NEXT}),
     "Status": thing(
         "One rollout, as `status --json` gives it.",
         {
-            "rollout": _NAME,
+            "rollout": NAME,
             "service": text("What is released."),
             "version": text("Its version."),
             "mode": text("Whether the flag is written.", enum=[mode.value for mode in Mode]),
@@ -91,15 +105,18 @@ SCHEMAS: dict[str, Schema] = {
             "objectives": many(ref("ObjectiveStatus"), "In the order of the rule."),
             "rollback": maybe(ref("Rollback")),
             "also": many(ref("Deed"), "What else was decided for safety, each with stamps of its own."),
+            "preflight": maybe(ref("Proof")),
+            "waiver": maybe(ref("Waiver")),
             "interim_at": maybe(time("The interim sign-off.")),
             "last_slot": maybe(time("The newest slot that was evaluated.")),
             "next_slot": maybe(time("The slot that comes next; null when it is not watched.")),
+            "leader": maybe(text("Which process acts for it; null where none has to stand in for another.")),
         },
     ),
     "Hold": thing(
         "The ramp stands still until a person resumes it.",
         {
-            "cause": text("operator, breach, drift, emergency or internal_error."),
+            "cause": text("operator, breach, shared_cause, drift, emergency or internal_error."),
             "by": text("Who."),
             "since": time("When."),
             "why": text("Why."),
@@ -167,7 +184,7 @@ SCHEMAS: dict[str, Schema] = {
     "Evaluations": thing(
         "The evaluations of the slots in (from, to].",
         {
-            "rollout": _NAME,
+            "rollout": NAME,
             "from": time("As asked for."),
             "to": time("As asked for."),
             "evaluations": many(ref("Evaluation"), "By time, then by objective."),
@@ -175,7 +192,9 @@ SCHEMAS: dict[str, Schema] = {
         },
     ),
     "Evaluation": thing("One objective in one slot.", {"objective": text("Its name."), **_FIGURES}),
-    "Transitions": thing("What happened.", {"rollout": _NAME, "transitions": many(ref("Transition"), "In order.")}),
+    "Transitions": thing(
+        "What happened.", {"rollout": NAME, "transitions": many(ref("Transition"), "In order."), "next": NEXT}
+    ),
     "Transition": thing(
         "Something that happened to the rollout.",
         {
@@ -188,16 +207,13 @@ SCHEMAS: dict[str, Schema] = {
             "objective": maybe(text("The objective that it is about.")),
         },
     ),
-    "Order": {
-        **thing("Why a command is given.", {"reason": text("Recorded.", minLength=1, maxLength=LONGEST_REASON)}),
-        "additionalProperties": False,
-    },
+    "Order": order("Why a command is given."),
     "Command": thing(
         "An operator's command.",
         {
-            "rollout": _NAME,
+            "rollout": NAME,
             "command": whole("Its number.", minimum=1),
-            "verb": text("hold, resume, rollback, stop; start and adopt come from the command line."),
+            "verb": text("hold, resume, rollback, stop, start or adopt."),
             "by": text("Who gave it."),
             "reason": text("Why."),
             "at": time("When."),
@@ -215,4 +231,3 @@ SCHEMAS: dict[str, Schema] = {
         },
     ),
 }
-SCHEMAS["Order"]["properties"]["by"] = text("Who; by default the address.", minLength=1, maxLength=LONGEST_BY)

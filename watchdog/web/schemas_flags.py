@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from watchdog.web.bodies import LONGEST_BY, LONGEST_REASON
-from watchdog.web.schemas import Schema, many, maybe, number, ref, text, thing, time, whole
+from watchdog.web.schemas import NEXT, Schema, many, maybe, number, order, ref, text, thing, time, whole
 
 _PERCENT = number("Percent of all who have the feature.", minimum=0, maximum=100)
 _NAMES = {"flag": text("The flag."), "service": text("The flag service: flags, emergency, or a name in services.")}
@@ -20,7 +19,9 @@ _AT = time("When.")
 _BY = text("Who; unknown for what was changed outside.")
 
 FLAG_SCHEMAS: dict[str, Schema] = {
-    "Flags": thing("All flags that are known.", {"flags": many(ref("ListedFlag"), "By service, then by name.")}),
+    "Flags": thing(
+        "All flags that are known.", {"flags": many(ref("ListedFlag"), "By service, then by name."), "next": NEXT}
+    ),
     "ListedFlag": thing(
         "One flag, as it was last seen or recorded.",
         {
@@ -70,7 +71,7 @@ FLAG_SCHEMAS: dict[str, Schema] = {
         },
     ),
     "FlagHistory": thing(
-        "The changes of one flag.", {**_NAMES, "history": many(ref("FlagChange"), "The newest first.")}
+        "The changes of one flag.", {**_NAMES, "history": many(ref("FlagChange"), "The newest first."), "next": NEXT}
     ),
     "FlagChange": thing(
         "One change, tried or found.",
@@ -130,14 +131,9 @@ FLAG_SCHEMAS: dict[str, Schema] = {
 }
 
 
-def _order(about: str, **more: Schema) -> Schema:
-    reason = text("Recorded.", minLength=1, maxLength=LONGEST_REASON)
-    order = {**thing(about, {"reason": reason, **more}), "additionalProperties": False}
-    order["properties"]["by"] = text("Who; by default the address.", minLength=1, maxLength=LONGEST_BY)
-    return order
-
-
-FLAG_SCHEMAS["SetFlag"] = _order("Why, and to what.", percent=_PERCENT)
-FLAG_SCHEMAS["KillFlag"] = _order("Why.")
-FLAG_SCHEMAS["RevertFlag"] = _order("Why, and to what.", version=whole("A version of the history.", minimum=1))
-FLAG_SCHEMAS["SwitchFlag"] = _order("Why, and to what.", on={"type": "boolean", "description": "For everybody."})
+FLAG_SCHEMAS["SetFlag"] = order("Why, and to what.", percent=_PERCENT)
+FLAG_SCHEMAS["KillFlag"] = order("Why.")
+FLAG_SCHEMAS["RevertFlag"] = order(
+    "Why, and to what.", version=whole("A version of the history.", minimum=1, maximum=2**31 - 1)
+)
+FLAG_SCHEMAS["SwitchFlag"] = order("Why, and to what.", on={"type": "boolean", "description": "For everybody."})

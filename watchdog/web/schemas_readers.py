@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from watchdog.web.schemas import many, ref, text, thing
+from watchdog.web.schemas import many, maybe, ref, text, thing
 
 Json = dict[str, Any]
 
@@ -35,7 +35,13 @@ READER_SCHEMAS: Json = {
         "type": "object",
         "description": "Who asks.",
         "properties": {
-            "context": {"type": "object", "description": "targetingKey decides on percentages; the rest is for rules."}
+            "context": {
+                "type": "object",
+                "description": "targetingKey decides on percentages; the rest is for rules.",
+                "required": [],
+                "additionalProperties": True,
+                "properties": {"targetingKey": maybe(text("The user's id, or whatever else is to keep its variant."))},
+            }
         },
         "required": [],
     },

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
+from collections.abc import Callable
 
 import uvicorn
 from starlette.applications import Starlette
 
-from watchdog.errors import ConfigError, Problem, WatchdogError
+from watchdog.errors import WatchdogError
+from watchdog.web.listening import PLACE, listen
 from watchdog.web.onewrite import OneWrite
 
 START_WITHIN = 10.0
@@ -17,35 +20,54 @@ _LOOK = 0.01
 
 
 class Server:
-    """Serves one app. `port` is the one really bound once `start` has returned (0 asks the system for a free one)."""
+    """Serves one app. `port` is the one really bound once `start` has returned (0 asks the system for a free one).
 
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
+    `place` is the setting that names the address. A socket that is `listening` already is served instead of a new one.
+    `protocol` is what connections speak, inside of `tls` where that is given.
+    """
+
+    def __init__(
+        self,
+        app: Starlette,
+        host: str,
+        port: int,
+        *,
+        place: str = PLACE,
+        listening: socket.socket | None = None,
+        protocol: type[OneWrite] = OneWrite,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.host = host
         self.port = port
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=OneWrite,
-                ws="none",
-                loop="asyncio",
-                lifespan="on",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                proxy_headers=False,
-            )
+        self.place = place
+        self._listening = listening
+        self._tls = tls
+        config = uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            loop="asyncio",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            ssl_context_factory=(lambda *_: tls) if tls is not None else None,
         )
+        self._server = uvicorn.Server(config)
         self._thread: threading.Thread | None = None
+        self._ending: Callable[[], None] | None = getattr(getattr(app, "state", None), "ending", None)
+        """Lets go whoever would stay for ever, such as the readers of live pages: `state.ending` of the application."""
 
     @property
     def url(self) -> str:
         """Where it is served, without a slash at the end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self._tls is not None else 'http'}://{host}:{self.port}"
 
     def start(self) -> None:
         """Listen and serve. Raises ConfigError when the address cannot be had, WatchdogError when nothing serves."""
-        listening = _listen(self.host, self.port)
+        listening = self._listening or listen(self.host, self.port, self.place)
         self.port = int(listening.getsockname()[1])
         # Signals belong to the main thread: uvicorn leaves them alone in any other.
         self._thread = threading.Thread(
@@ -57,8 +79,12 @@ class Server:
             if not self._thread.is_alive() or time.monotonic() > give_up:
                 self._server.should_exit = True
                 listening.close()
-                raise WatchdogError(f"http: nothing serves {self.url} within {START_WITHIN:g} s of its start")
+                raise WatchdogError(f"{self.place}: nothing serves {self.url} within {START_WITHIN:g} s of its start")
             time.sleep(_LOOK)
+
+    def problem(self) -> str | None:
+        """None: it lives and dies with this process."""
+        return None
 
     def stop(self, timeout: float) -> bool:
         """Take no more requests, finish those under way, for `timeout` seconds at most; whether that was enough."""
@@ -68,25 +94,8 @@ class Server:
         # What is under way gets a part of the time, so that ending it and the thread fits in the rest.
         self._server.config.timeout_graceful_shutdown = max(1, int(timeout * 0.6))
         self._server.should_exit = True
+        if self._ending is not None:
+            self._ending()
         thread.join(timeout)
         self._server.force_exit = True
         return not thread.is_alive()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    place = f"{host}:{port}"
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # `localhost` is both: whoever writes it may ask 127.0.0.1 just as well.
-        family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-        listening = socket.socket(family, kind, protocol)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-        except OSError:
-            listening.close()
-            raise
-    except OSError as error:
-        advice = "another program may have it; end that one, or write another address (port 0: any free one)"
-        raise ConfigError([Problem("http.listen", f"{place} cannot be listened on ({error}): {advice}")]) from error
-    return listening
