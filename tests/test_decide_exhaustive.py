@@ -8,6 +8,7 @@ from itertools import product
 from tests.rollouts import COHORTS, HOUR, NOON, event, failed, internal, passed, rollout, split, unknown
 from watchdog.control import Control
 from watchdog.decide import Decision, Seen, decide, settle
+from watchdog.messages.notices import BY_KIND, cause_of
 from watchdog.model import (
     ACTIVE,
     Breach,
@@ -135,6 +136,8 @@ def check_words(decision: Decision, rule: Rollout) -> None:
         assert transition.by
     for message in decision.notifications:
         assert rule.name in message.summary
+        assert message.kind in BY_KIND, "a row of docs/notifications.md"
+        assert "unknown" not in cause_of(message.kind, message.details)
         assert len(message.summary) > len(rule.name) + 5
     for _, done in decision.done:
         assert done

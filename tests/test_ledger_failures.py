@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from tests.ledgers import NOON, added, happened, ledger_at, page, passed, run_child
+from tests.ledgers import NOON, added, happened, made_ledger, page, passed, run_child
 from watchdog.errors import LedgerError
 from watchdog.ledger import Record, open_ledger
 
@@ -19,12 +19,12 @@ from watchdog.ledger import Record, open_ledger
 def test_a_directory_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "watchdog.db").mkdir()
     with pytest.raises(LedgerError, match=r"ledger .*watchdog\.db cannot be opened: it must be a file, in a directory"):
-        ledger_at(tmp_path / "watchdog.db")
+        made_ledger(tmp_path / "watchdog.db")
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match=r"the directory .*nowhere does not exist; create it"):
-        ledger_at(tmp_path / "nowhere" / "watchdog.db")
+        made_ledger(tmp_path / "nowhere" / "watchdog.db")
 
 
 def test_a_place_that_nobody_can_write_is_refused() -> None:
@@ -36,7 +36,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
     path = tmp_path / "watchdog.db"
     path.write_text("rollouts: []\n" * 100)
     with pytest.raises(LedgerError, match=r"watchdog\.db is not a ledger: name another file"):
-        ledger_at(path)
+        made_ledger(path)
     assert path.read_text() == "rollouts: []\n" * 100
 
 
@@ -45,21 +45,24 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE customers (id)")
     with pytest.raises(LedgerError, match=r"holds tables of another program \(customers\)"):
-        ledger_at(path)
+        made_ledger(path)
 
 
 def test_a_damaged_ledger_is_said_to_be_damaged(tmp_path: Path) -> None:
     path = tmp_path / "watchdog.db"
-    ledger = ledger_at(path)
+    ledger = made_ledger(path)
     stored = added(ledger)
     ledger.record(Record(stored.id, 0, evaluations=[("error_rate", passed(NOON + 30 * n, n / 7)) for n in range(2000)]))
     ledger.close()
     whole = path.read_bytes()
-    path.write_bytes(whole[: 60 * 4096] + os.urandom(len(whole) - 60 * 4096))
-    damaged = ledger_at(path)
-    with pytest.raises(LedgerError, match=r"watchdog\.db is damaged: stop the watchdog, move it away"):
+    with sqlite3.connect(path) as connection:
+        (tables,) = connection.execute("SELECT max(rootpage) FROM sqlite_master").fetchone()
+    connection.close()
+    kept = tables * 4096  # the first page of every table; the evaluations have more
+    path.write_bytes(whole[:kept] + os.urandom(len(whole) - kept))
+    says = r"watchdog\.db is damaged: stop the watchdog, move it away"
+    with pytest.raises(LedgerError, match=says), closing(made_ledger(path)) as damaged:
         damaged.evaluations(stored.id, None, 0, 2**40)
-    damaged.close()
 
 
 @contextmanager
@@ -72,10 +75,10 @@ def another_writer(path: Path) -> Iterator[None]:
 
 def test_a_locked_ledger_can_be_opened_and_read_but_says_that_it_is_locked(tmp_path: Path) -> None:
     path = tmp_path / "watchdog.db"
-    ledger = ledger_at(path)
+    ledger = made_ledger(path)
     stored = added(ledger)
     with another_writer(path):
-        reader = ledger_at(path)
+        reader = made_ledger(path)
         assert reader.rollout(stored.name) == stored
         reader.ping()
         reader.close()
@@ -102,7 +105,7 @@ def test_an_address_that_cannot_be_used_is_refused_with_what_to_write(url: str, 
 
 
 def test_a_full_disk_keeps_nothing_of_the_tick_and_the_next_one_works_when_there_is_room(tmp_path: Path) -> None:
-    ledger = ledger_at(tmp_path / "watchdog.db")
+    ledger = made_ledger(tmp_path / "watchdog.db")
     stored = added(ledger)
     with ledger.reading() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -128,7 +131,7 @@ from watchdog.ledger import Record, open_ledger
 from watchdog.model import Evaluation, Verdict
 ledger = open_ledger(sys.argv[1])
 stored = ledger.rollouts()[0]
-resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 revision = 0
 try:
     while True:
@@ -142,7 +145,7 @@ except LedgerError as exc:
 
 def test_a_file_size_limit_ends_in_a_sentence_and_every_recorded_tick_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "watchdog.db"
-    ledger = ledger_at(path)
+    ledger = made_ledger(path)
     stored = added(ledger)
     child = run_child(QUOTA, f"sqlite:///{path}")
     said, complaint = child.communicate(timeout=60)
@@ -175,7 +178,7 @@ while True:
 
 def test_a_writer_killed_at_any_moment_leaves_whole_ticks(tmp_path: Path) -> None:
     path = tmp_path / "watchdog.db"
-    ledger = ledger_at(path)
+    ledger = made_ledger(path)
     stored = added(ledger)
     for ticks in (1, 3, 8, 15):
         child = run_child(WRITER, f"sqlite:///{path}")
@@ -198,7 +201,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_ticks(tmp_path: Path) -> Non
 
 
 def test_an_error_inside_a_transaction_keeps_nothing(tmp_path: Path) -> None:
-    ledger = ledger_at(tmp_path / "watchdog.db")
+    ledger = made_ledger(tmp_path / "watchdog.db")
     stored = added(ledger)
     with pytest.raises(TypeError, match="not JSON serializable"):
         ledger.record(Record(stored.id, 0, transitions=[happened("start")], control={"set": {1}}))

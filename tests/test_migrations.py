@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, inspect
 
-from tests.ledgers import added, ledger_at, run_child
+from tests.ledgers import added, made_ledger, run_child
 from watchdog import migrations
 from watchdog.errors import LedgerError
 from watchdog.ledger import tables
@@ -89,14 +89,14 @@ def test_a_migration_killed_in_the_middle_goes_on_at_the_next_start(database: Da
 def test_a_program_killed_before_its_first_step_leaves_an_empty_ledger(tmp_path: Path) -> None:
     path = tmp_path / "watchdog.db"
     path.touch()
-    ledger = ledger_at(path)
+    ledger = made_ledger(path)
     assert ledger.rollouts() == []
     ledger.close()
 
 
 def test_a_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "watchdog.db"
-    ledger = ledger_at(path)
+    ledger = made_ledger(path)
     stored = added(ledger)
     newer = (*STEPS, creates("tomorrow"))
     migrations.migrate(ledger.reading, ledger.writing, newer, NOW)
@@ -104,7 +104,7 @@ def test_a_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(
         LedgerError, match=r"watchdog\.db is not one that .*does not know \(create tomorrow\); run the newer"
     ):
-        ledger_at(path)
+        made_ledger(path)
     untouched = Database(f"sqlite:///{path}")
     with untouched.reading() as connection:
         assert connection.exec_driver_sql("SELECT name FROM rollouts").scalar_one() == stored.name
@@ -123,14 +123,14 @@ def test_programs_that_start_together_migrate_once(tmp_path: Path) -> None:
     children = [run_child(opens, url) for _ in range(3)]
     said = [child.communicate(timeout=60) for child in children]
     assert [child.returncode for child in children] == [0, 0, 0], said
-    ledger = ledger_at(tmp_path / "watchdog.db")
+    ledger = made_ledger(tmp_path / "watchdog.db")
     with ledger.reading() as connection:
         assert migrations.applied(connection) == [step.name for step in STEPS]
     ledger.close()
 
 
 def test_the_statements_name_the_columns_that_the_steps_make(tmp_path: Path) -> None:
-    ledger = ledger_at(tmp_path / "watchdog.db")
+    ledger = made_ledger(tmp_path / "watchdog.db")
     with ledger.reading() as connection:
         found = inspect(connection)
         made = {name: {column["name"] for column in found.get_columns(name)} for name in found.get_table_names()}
@@ -140,7 +140,7 @@ def test_the_statements_name_the_columns_that_the_steps_make(tmp_path: Path) -> 
 
 
 def test_figures_are_written_in_the_order_of_their_columns(tmp_path: Path) -> None:
-    ledger = ledger_at(tmp_path / "watchdog.db")
+    ledger = made_ledger(tmp_path / "watchdog.db")
     with ledger.reading() as connection:
         for table in (tables.EVALUATIONS, tables.CONTROLS, tables.STEPS, tables.SLICE_MEASUREMENTS):
             columns = [column["name"] for column in inspect(connection).get_columns(table.name)]
@@ -154,7 +154,7 @@ def test_every_verdict_and_reason_has_its_own_code() -> None:
 
 
 def test_a_ledger_survives_loss_of_the_process_by_being_in_wal_with_full_sync(tmp_path: Path) -> None:
-    ledger = ledger_at(tmp_path / "watchdog.db")
+    ledger = made_ledger(tmp_path / "watchdog.db")
     with ledger.reading() as connection:
         asked = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in asked]

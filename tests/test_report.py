@@ -12,9 +12,9 @@ import pytest
 
 from tests.report_evidence import SCENES, scene
 from tests.report_rule import HOUR, SLOT, START, iso
-from watchdog.account import deed_stamps
 from watchdog.model import Breach, Deed, Evaluation, Exposure, Phase, Rollback, SliceVerdict, Transition, Verdict
 from watchdog.report import ACTUAL, SCHEMA, BreachFact, Evidence, build, render_html, render_json, render_markdown
+from watchdog.stamps import deed_stamps
 
 Json = dict[str, Any]
 

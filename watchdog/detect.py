@@ -7,6 +7,7 @@ most p". While that holds, the chance that it *ever* alarms is at most alpha, wh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -114,6 +115,28 @@ def _confirm(detector: Confirm, state: State, step: Step) -> Outcome:
     fails = sum([failed for _, failed in known])
     new = State(state.used + 1, state.wealth, known)
     return Outcome(new, float(fails), fails >= detector.fails)
+
+
+def evidence(tuning: Tuning, steps: Iterable[Step]) -> tuple[int, ...]:
+    """The instants of the known steps that an alarm at the last of them rests on, oldest first.
+
+    `sequential`: those since its statistic was last at zero: no more than all that had been staked by then, which is
+    as much as it may be expected to have when nothing is wrong. `confirm`: the failing steps that it counted.
+    """
+    if isinstance(tuning.detector, Confirm):
+        state = State()
+        for step in steps:
+            state = fold(tuning, state, step).state
+        return tuple(at for at, failed in state.known if failed)
+    state, found = State(), []
+    for step in steps:
+        if step.total <= 0.0:
+            continue
+        state, statistic, _ = fold(tuning, state, step)
+        found.append(step.at)
+        if statistic <= state.used / (tuning.planned + state.used):
+            found.clear()
+    return tuple(found)
 
 
 def emptied(state: State) -> State:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from dataclasses import dataclass
 
 from watchdog.account import Account
+from watchdog.contributors import in_words
 from watchdog.evaluate import describe_target, sentence
+from watchdog.messages.links import graph
 from watchdog.model import Evaluation, Kind, Objective, Phase, Sequential
-from watchdog.observe import expressions
 from watchdog.quantities import format_duration, format_number, format_share, rfc3339
+from watchdog.queries import expressions
 from watchdog.recall import recall
 
 TREND = 3600
@@ -24,17 +26,32 @@ def explain(account: Account, prometheus_url: str, at: float | None) -> str:
     columns: dict[str, list[Evaluation]] = {o.name: [] for o in rollout.objectives}
     for name, evaluation in account.ledger.evaluations(stored.id, None, slot - TREND, slot):
         columns[name].append(evaluation)
-    states = _detectors(account) if slot == last else {}
+    states = detectors(account) if slot == last else {}
     for objective in rollout.objectives:
         lines += _objective(account, objective, columns[objective.name], slot, prometheus_url)
         if objective.name in states:
-            lines.append(f"  detector: {states[objective.name]}")
+            lines.append(f"  detector: {states[objective.name].text}")
         lines.append("")
+    lines += _causes(account)
     lines += ["What the watchdog did:"]
     told = [t for t in account.ledger.transitions(stored.id) if at is None or t.at <= at]
     lines += [f"  {rfc3339(t.at)} {t.why}" for t in told[-8:]] or ["  nothing yet"]
-    lines += ["", "What you need to do:", f"  {_to_do(account)}"]
+    lines += ["", "What you need to do:", f"  {to_do(account)}"]
     return "\n".join(lines)
+
+
+def _causes(account: Account) -> list[str]:
+    """What is known of the causes of the newest breaches; nothing where nothing is."""
+    stored = account.stored.id
+    if not account.breaches:
+        return []
+    compared = {(one.objective, one.breach_at): one.why for one in account.ledger.attributions(stored)}
+    asked = {(one.objective, one.breach_at): in_words(one) for one in account.ledger.contributors(stored)}
+    lines = []
+    for name, at in sorted({**compared, **asked}, key=lambda key: -key[1])[:3]:
+        said = (compared.get((name, at)), asked.get((name, at)))
+        lines.append(f"  {rfc3339(at)} {name}: {'; most of it: '.join(one for one in said if one)}")
+    return ["What is known of the causes:", *lines, ""] if lines else []
 
 
 def _objective(
@@ -50,7 +67,7 @@ def _objective(
     for role, query in expressions(account.rollout, objective, objective.range).items():
         lines.append(f"  {role + ':':<7} {query}")
         if role != "fresh":
-            lines.append(f"          {link(prometheus_url, query, slot)}")
+            lines.append(f"          {graph(prometheus_url, query, slot)}")
     return lines
 
 
@@ -72,8 +89,24 @@ def _number(evaluation: Evaluation) -> float | None:
     return evaluation.value
 
 
-def _detectors(account: Account) -> dict[str, str]:
-    """Each detector's statistic against its threshold, as of the newest slot."""
+@dataclass(frozen=True, slots=True)
+class Detecting:
+    """How near one detector is to a breach: `statistic` raises one at `threshold`. `state` and `words` for people."""
+
+    name: str
+    state: str
+    statistic: float
+    threshold: float
+    words: str
+
+    @property
+    def text(self) -> str:
+        """All of it in a line."""
+        return f"{self.name}, {self.state}: {self.words}"
+
+
+def detectors(account: Account) -> dict[str, Detecting]:
+    """Each detector's statistic against its threshold, as of the newest slot. Raises LedgerError."""
     watch = recall(account.ledger, account.stored.name).watch
     if watch is None:
         return {}
@@ -81,22 +114,19 @@ def _detectors(account: Account) -> dict[str, str]:
     for objective in account.rollout.objectives:
         track, tuning = watch.tracks[objective.name], watch.tunings[objective.name]
         if isinstance(objective.detector, Sequential):
-            words = f"{format_number(track.detector.statistic)} of {format_number(tuning.threshold)} needed"
+            statistic = track.detector.statistic
+            words = f"{format_number(statistic)} of {format_number(tuning.threshold)} needed"
         else:
             fails = sum(failed for _, failed in track.detector.known)
+            statistic = float(fails)
             words = f"{fails} failing steps among the last {objective.detector.of}, {objective.detector.fails} needed"
         state = "breach open" if track.open is not None else ("blind" if track.blind else "armed")
-        found[objective.name] = f"{objective.detector.name}, {state}: {words}"
+        found[objective.name] = Detecting(objective.detector.name, state, statistic, tuning.threshold, words)
     return found
 
 
-def link(prometheus_url: str, query: str, at: int) -> str:
-    """A graph of the query in Prometheus' own page, one hour up to that time."""
-    end = quote(rfc3339(at).replace("T", " ").removesuffix("Z"))
-    return f"{prometheus_url.rstrip('/')}/graph?g0.expr={quote(query)}&g0.tab=0&g0.range_input=1h&g0.end_input={end}"
-
-
-def _to_do(account: Account) -> str:
+def to_do(account: Account) -> str:
+    """What a person must do now, in a sentence that begins with `nothing` where that is nothing."""
     control = account.control
     if control.hold is not None:
         return f"it is held ({control.hold.why}): look, then `slo-watchdog resume {account.rollout.name} --reason ...`"

@@ -10,15 +10,17 @@ from __future__ import annotations
 import math
 
 from watchdog.control import Control
-from watchdog.decide.breach import take_breaches
+from watchdog.decide.breach import take_breaches, tell_recovered
+from watchdog.decide.causes import tell_contributors
 from watchdog.decide.commands import COMMANDS, refuse_unknown
 from watchdog.decide.deeds import tell_deeds
 from watchdog.decide.draft import Decision, Draft, Emergency, Seen
 from watchdog.decide.emergency import obey
-from watchdog.decide.flag import compare_flag
+from watchdog.decide.flag import compare_flag, watch_reading
 from watchdog.decide.progress import judge_windows, soak_if_ramped, step_if_due, tell_blindness
 from watchdog.decide.rollback import escalate, verify
-from watchdog.decide.start import start_if_due
+from watchdog.decide.shared import follow
+from watchdog.decide.start import start_if_due, tell_waiver_ended
 from watchdog.model import Phase, Rollout
 from watchdog.ramp import next_step
 
@@ -32,17 +34,22 @@ def decide(rollout: Rollout, control: Control, seen: Seen) -> Decision:
         start_if_due(draft)
     if draft.control.started_at is not None:
         take_breaches(draft)
+        follow(draft)
         obey(draft)
         compare_flag(draft)
+        watch_reading(draft)
         escalate(draft)
         verify(draft)
+        tell_recovered(draft)
         tell_blindness(draft)
         judge_windows(draft)
+        tell_waiver_ended(draft)
         step_if_due(draft)
     elif draft.control.phase is Phase.ROLLING_BACK:
         compare_flag(draft)
         escalate(draft)
     tell_deeds(draft)
+    tell_contributors(draft)
     return draft.decision()
 
 
@@ -62,7 +69,7 @@ def asleep_until(rollout: Rollout, control: Control) -> float:
     """
     if control.phase not in (Phase.RAMPING, Phase.SOAKING) or not control.confirmed or control.started_at is None:
         return -math.inf
-    if control.waiting or control.blind or control.drifting:
+    if control.waiting or control.blind or control.drifting or control.breached or control.shared:
         return -math.inf
     if control.phase is Phase.SOAKING or control.hold is not None:
         return math.inf

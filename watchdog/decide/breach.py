@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from watchdog.decide.deeds import switch_on
+from watchdog.decide.deeds import page_deed, switch_on
+from watchdog.decide.details import of_objective
 from watchdog.decide.draft import Draft
 from watchdog.decide.rollback import put_on_hold, take_back
+from watchdog.decide.shared import SHARED_CAUSE, is_shared, keep_watching
 from watchdog.model import (
     Breach,
     Exposure,
@@ -21,7 +23,7 @@ def take_breaches(draft: Draft) -> None:
         objective = draft.rollout.objective(breach.objective)
         words = f"{breach.objective} breached{' (found late)' if late else ''}: {breach.why}"
         draft.tell("breach", words, objective=breach.objective)
-        switch_on(draft, breach, words, late=late)
+        deed, told = switch_on(draft, breach, words, late=late), len(draft.notifications)
         if draft.control.phase in (Phase.RAMPING, Phase.SOAKING):
             if objective.on_breach is OnBreach.ROLLBACK:
                 _breach_takes_back(draft, breach, words, late=late)
@@ -35,19 +37,35 @@ def take_breaches(draft: Draft) -> None:
             _page_breach(draft, breach, f"after its sign-off: {words}")
         elif draft.control.phase is not Phase.STOPPED and objective.on_breach is not OnBreach.ROLLBACK:
             _page_breach(draft, breach, words)
+        if deed is not None:
+            page_deed(draft, deed, told=len(draft.notifications) > told, objective=breach.objective)
 
 
 def _page_breach(draft: Draft, breach: Breach, words: str) -> None:
-    key = f"breach:{breach.objective}:{breach.at}"
-    draft.page("breach", key, Severity.CRITICAL, f"{draft.rollout.name}: {words}", objective=breach.objective)
+    key, details = f"breach:{breach.objective}:{breach.at}", of_objective(draft, breach.objective, breach)
+    draft.page("breach", key, Severity.CRITICAL, f"{draft.rollout.name}: {words}", **details)
+    if draft.acts and draft.control.phase is not Phase.SIGNED_OFF:  # after which nobody watches it any more
+        draft.change(breached=tuple(sorted({*draft.control.breached, breach.objective})))
 
 
-def _hold_for(draft: Draft, breach: Breach, words: str) -> None:
+def tell_recovered(draft: Draft) -> None:
+    """Tell of each breach that was paged for itself that it is over."""
+    burning = draft.seen.open_objectives | {breach.objective for breach, _ in draft.seen.opened}
+    over = [name for name in draft.control.breached if name not in burning]
+    for name in over:
+        why = f"{draft.rollout.name}: the breach of {name} is over"
+        details = of_objective(draft, name)
+        draft.page("recovered", f"recovered:{name}:{draft.at}", Severity.INFO, why, **details)
+    if over:
+        draft.change(breached=tuple(name for name in draft.control.breached if name not in over))
+
+
+def _hold_for(draft: Draft, breach: Breach, words: str, cause: str = "breach") -> None:
     """Hold for a breach; where a hold stands already, somebody must still hear of the breach."""
     if draft.control.hold is not None:
         _page_breach(draft, breach, words)
     else:
-        put_on_hold(draft, "breach", "watchdog", words)
+        put_on_hold(draft, cause, "watchdog", words, breach)
 
 
 def _breach_takes_back(draft: Draft, breach: Breach, words: str, *, late: bool) -> None:
@@ -56,9 +74,14 @@ def _breach_takes_back(draft: Draft, breach: Breach, words: str, *, late: bool) 
         _hold_for(draft, breach, nobody)
     elif late and draft.rollout.late_breach is OnBreach.HOLD:
         _hold_for(draft, breach, words)
+    elif is_shared(draft, breach):
+        why = f"{words}; {draft.seen.compared[breach.objective, breach.at].why}"
+        _hold_for(draft, breach, why, SHARED_CAUSE)
+        keep_watching(draft, breach)
     else:
-        detected = draft.seen.now
-        take_back(draft, words, "watchdog", detected, breach)
+        detected, found = draft.seen.now, draft.seen.compared.get((breach.objective, breach.at))
+        why = words if found is None else f"{words}; {found.why}"
+        take_back(draft, why, "watchdog", detected, breach)
 
 
 def _exposed(draft: Draft) -> bool:

@@ -33,10 +33,11 @@ def _resume(draft: Draft, command: Command) -> None:
         _refuse(draft, command, on)
         return
     was = draft.control.hold
-    draft.change(hold=None)
+    draft.change(hold=None, shared=())
     draft.resumed = True
     draft.tell("resume", f"resumed by {command.by}: {command.reason} (was held: {was.why})", by=command.by)
-    draft.page("resume", f"hold:{was.since:.0f}", Severity.INFO, f"{draft.rollout.name} resumed by {command.by}")
+    summary = f"{draft.rollout.name} resumed by {command.by}: {command.reason}"
+    draft.page("resume", f"resume:{was.since:.0f}", Severity.INFO, summary, by=command.by, reason=command.reason)
     draft.done.append((command.id, "resumed"))
 
 
@@ -44,7 +45,9 @@ def _rollback(draft: Draft, command: Command) -> None:
     if draft.control.phase is Phase.ROLLING_BACK:
         draft.done.append((command.id, "rolling back already"))
         return
-    take_back(draft, f"rolled back by {command.by}: {command.reason}", command.by, command.at, None)
+    # Whoever orders it knows of it: nobody is woken, unless it does not work.
+    why = f"rolled back by {command.by}: {command.reason}"
+    take_back(draft, why, command.by, command.at, None, severity=Severity.INFO)
     draft.done.append((command.id, "rolling back"))
 
 
@@ -53,9 +56,10 @@ def _stop(draft: Draft, command: Command) -> None:
         _refuse(draft, command, f"a rollout that is {draft.control.phase.value} cannot be stopped")
         return
     kept = f"the flag stays at {draft.control.desired}"
-    draft.change(hold=None, waiting=(), waiting_for=())
+    draft.change(hold=None, waiting=(), waiting_for=(), breached=(), shared=())
     draft.tell("stop", f"stopped by {command.by}: {command.reason}; {kept}", to=Phase.STOPPED, by=command.by)
-    draft.page("stop", "stop", Severity.INFO, f"{draft.rollout.name} stopped by {command.by}; {kept}")
+    summary = f"{draft.rollout.name} stopped by {command.by}: {command.reason}; {kept}"
+    draft.page("stop", "stop", Severity.INFO, summary, by=command.by, reason=command.reason)
     draft.done.append((command.id, f"stopped; {kept}"))
 
 

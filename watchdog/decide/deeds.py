@@ -21,19 +21,21 @@ def kill_along(draft: Draft, why: str) -> None:
     """Decide the kills of the other services' flags that go with a rollback."""
     if draft.acts:
         for place in draft.rollout.also:
-            _decide(draft, Deed("kill", place.service, place.flag, why, draft.seen.now), None)
+            deed = _decide(draft, Deed("kill", place.service, place.flag, why, draft.seen.now), None)
+            if deed is not None:
+                page_deed(draft, deed, told=True)
 
 
-def switch_on(draft: Draft, breach: Breach, words: str, *, late: bool) -> None:
-    """Decide to switch on the emergency flag of the breached objective, if it has one."""
+def switch_on(draft: Draft, breach: Breach, words: str, *, late: bool) -> Deed | None:
+    """Decide to switch on the emergency flag of the breached objective, if it has one; the deed, for `page_deed`."""
     flag = draft.rollout.objective(breach.objective).emergency
     if flag is None or not draft.acts or not _guards(draft):
-        return
+        return None
     if late and breach.objective not in draft.seen.open_objectives:
         why = f"{flag} stays as it is: the breach of {breach.objective} was found late and is over"
         draft.tell("deed", why, objective=breach.objective)
-        return
-    _decide(draft, Deed("emergency", EMERGENCY, flag, words, draft.seen.now), breach.objective)
+        return None
+    return _decide(draft, Deed("emergency", EMERGENCY, flag, words, draft.seen.now), breach.objective)
 
 
 def _guards(draft: Draft) -> bool:
@@ -44,18 +46,22 @@ def _guards(draft: Draft) -> bool:
     return draft.seen.now < rollback.confirmed_at + draft.rollout.rollback.verify
 
 
-def _decide(draft: Draft, deed: Deed, objective: str | None) -> None:
-    """Add the deed in the place of an earlier one of the same flag; one that is under way does for both."""
+def _decide(draft: Draft, deed: Deed, objective: str | None) -> Deed | None:
+    """Add the deed in the place of an earlier one of the same flag; one that is under way does for both: None."""
     alike = [one for one in draft.control.deeds if _target(one) == _target(deed)]
     if any(one.confirmed_at is None for one in alike):
-        return
+        return None
     others = tuple(one for one in draft.control.deeds if _target(one) != _target(deed))
     draft.change(deeds=(*others, deed))
-    what = _what(deed)
-    draft.tell("deed", f"{what}: {deed.why}", objective=objective)
-    if deed.kind == "emergency":
-        summary = f"{draft.rollout.name}: {what}: {deed.why}"
-        draft.page("deed", _key(deed, "decided"), Severity.CRITICAL, summary, objective=objective, flag=deed.flag)
+    draft.tell("deed", f"{_what(deed)}: {deed.why}", objective=objective)
+    return deed
+
+
+def page_deed(draft: Draft, deed: Deed, *, told: bool, objective: str | None = None) -> None:
+    """Tell that a deed was decided; quietly where people were `told` in the same breath of what it was decided for."""
+    severity = Severity.INFO if told else Severity.CRITICAL
+    summary = f"{draft.rollout.name}: {_what(deed)}: {deed.why}"
+    draft.page("deed", _key(deed, "decided"), severity, summary, objective=objective, **_details(draft, deed))
 
 
 def tell_deeds(draft: Draft) -> None:
@@ -75,7 +81,7 @@ def _told(draft: Draft, deed: Deed) -> Deed:
             found = deed.error or "it does not read so yet"
             why = f"not confirmed {since:.0f} s after it was decided: {found}; {todo}"
             summary = f"{draft.rollout.name}: {_what(deed)}: {why}"
-            draft.page("deed", _key(deed, name), Severity.CRITICAL, summary, service=deed.service, flag=deed.flag)
+            draft.page(f"deed_{name}", _key(deed, name), Severity.CRITICAL, summary, **_details(draft, deed))
     return deed
 
 
@@ -84,8 +90,23 @@ def _tell_done(draft: Draft, deed: Deed, confirmed_at: float) -> Deed:
     reads = "is off" if deed.kind == "kill" else "is on"
     why = f"{_name(deed)} {reads}, {took:.1f} s after it was decided"
     draft.tell("deed_done", why)
-    draft.page("deed_done", _key(deed, "done"), Severity.INFO, f"{draft.rollout.name}: {why}")
+    summary = f"{draft.rollout.name}: {why}"
+    draft.page("deed_done", _key(deed, "done"), Severity.INFO, summary, **_details(draft, deed))
     return replace(deed, escalated=(*deed.escalated, TOLD))
+
+
+def _details(draft: Draft, deed: Deed) -> dict[str, object]:
+    return {
+        "service": deed.service,
+        "flag": deed.flag,
+        "deed": _what(deed),
+        "reason": deed.why,
+        "error": deed.error,
+        "decided_at": deed.decided_at,
+        "acted_at": deed.acted_at,
+        "confirmed_at": deed.confirmed_at,
+        "deadline": deed.decided_at + draft.rollout.rollback.within,
+    }
 
 
 def _target(deed: Deed) -> tuple[str, str, str]:

@@ -8,17 +8,21 @@ from dataclasses import dataclass, field, replace
 from watchdog.control import Control
 from watchdog.model import (
     ACTIVE,
+    Attribution,
     Breach,
     Command,
+    Contributors,
     Evaluation,
     Exposure,
     FlagReading,
     Mode,
     Notification,
     Phase,
+    Proof,
     Rollout,
     Severity,
     Transition,
+    Waiver,
 )
 from watchdog.ramp import above, same
 from watchdog.window import Window
@@ -57,6 +61,12 @@ class Seen:
     opened: tuple[tuple[Breach, bool], ...] = ()
     """Breaches found since the last tick, each with whether it was found late (in back-filled or settled data)."""
     open_objectives: frozenset[str] = frozenset()
+    open_breaches: Mapping[str, Breach] = field(default_factory=dict)
+    """The open episodes, by objective; looked at while one is held for a shared cause."""
+    compared: Mapping[tuple[str, int], Attribution] = field(default_factory=dict)
+    """What the cohorts say, by breach (objective, step); nothing of a breach that has no control to ask."""
+    contributed: tuple[Contributors, ...] = ()
+    """Who contributed to breaches, as it has been answered since the last tick."""
     unsettled: bool = False
     """A slice of the window may still be turned by slots that will be asked again."""
     unknown_since: Mapping[str, int] = field(default_factory=dict)
@@ -70,6 +80,12 @@ class Seen:
     """The emergency flags that are on now. A replay has none: it knows of no emergency."""
     emergency_unknown: str = ""
     """Why the emergency flags cannot be read; empty while they can. Unknown is neither on nor off."""
+    proof: Proof | None = None
+    """What the newest preflight of this rule said; looked at while the rollout is pending."""
+    waiver: Waiver | None = None
+    """Whose word stands in for it now; None where it is not needed, or nobody's does."""
+    unproven: str = ""
+    """Why it may not start for want of a preflight; empty where it may, and where none is required."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +144,12 @@ class Draft:
         self.transitions.append(Transition(self.seen.now, kind, source, to or source, why, by, objective))
 
     def page(self, kind: str, key: str, severity: Severity, summary: str, **details: object) -> None:
-        """Record a message. Observation tells nobody."""
+        """Record a message, with those of its details that are known. Observation tells nobody."""
         if self.acts:
             key = f"{self.rollout.name}:{key}"
-            self.notifications.append(Notification(kind, key, severity, summary, self.seen.now, details))
+            known = {"exposure": str(self.control.desired), "window": progress(self), **details}
+            told = {name: value for name, value in known.items() if value is not None and value != ""}
+            self.notifications.append(Notification(kind, key, severity, summary, self.seen.now, told))
 
     def desire(self, exposure: Exposure, *, confirmed: bool = False) -> None:
         """Ask for an exposure from this slot on."""
@@ -190,8 +208,13 @@ def in_words(draft: Draft) -> str:
         return f"{text}, held: {control.hold.why}"
     if control.waiting:
         return f"{text}, waiting: {'; '.join(control.waiting)}"
-    window = draft.seen.final if control.phase is Phase.SOAKING else draft.seen.interim
-    return f"{text}, {window.current} of {window.required} slices"
+    return f"{text}, {progress(draft)}"
+
+
+def progress(draft: Draft) -> str:
+    """How far the window is that the rollout waits for, in words."""
+    window = draft.seen.final if draft.control.phase is Phase.SOAKING else draft.seen.interim
+    return f"{window.current} of {window.required} slices"
 
 
 def wait(draft: Draft, reasons: list[tuple[str, str]]) -> None:

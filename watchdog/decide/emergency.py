@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from watchdog.decide.draft import Draft
 from watchdog.decide.rollback import put_on_hold, take_back
-from watchdog.model import EMERGENCY_FLAGS, Phase
+from watchdog.model import EMERGENCY_FLAGS, Phase, Severity
 
 SHUTDOWN = EMERGENCY_FLAGS[0]
 
@@ -21,7 +21,7 @@ def obey(draft: Draft) -> None:
     shutdown = next((emergency for emergency in on if emergency.flag == SHUTDOWN), None)
     if shutdown is not None:
         why = f"rolled back by {SHUTDOWN}: {shutdown}"
-        take_back(draft, why, shutdown.by or SHUTDOWN, draft.seen.now, None)
+        take_back(draft, why, shutdown.by or SHUTDOWN, draft.seen.now, None, severity=Severity.WARNING)
     else:
         words = "; ".join(str(emergency) for emergency in on)
         put_on_hold(draft, "emergency", on[0].by or on[0].flag, words)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from watchdog.control import Control
-from watchdog.decide.draft import Draft
+from watchdog.decide.details import of_rollback
+from watchdog.decide.draft import UNCONFIRMED_AFTER, Draft
 from watchdog.decide.rollback import put_on_hold
 from watchdog.model import (
     ACTIVE,
@@ -35,6 +36,7 @@ def compare_flag(draft: Draft) -> None:
     if same(reads, control.desired, seen.smallest_step):
         if control.drifting:
             draft.change(drifting=False)
+            _drift_is_over(draft, reads)
             draft.exposures.append((draft.at, "confirmed", control.desired))
         if not control.confirmed:
             _confirm(draft, control.desired)
@@ -74,7 +76,9 @@ def _confirm(draft: Draft, reads: Exposure) -> None:
     took = draft.seen.now - rollback.detected_at
     why = f"flag {draft.rollout.flag} reads {reads}, {took:.1f} s after detection"
     draft.tell("rolled_back", why, to=Phase.ROLLED_BACK)
-    draft.page("rolled_back", f"rolled_back:{rollback.decided_at:.0f}", Severity.INFO, f"{draft.rollout.name}: {why}")
+    details = of_rollback(draft) | {"reads": str(reads)}
+    key, summary = f"rolled_back:{rollback.decided_at:.0f}", f"{draft.rollout.name}: {why}"
+    draft.page("rolled_back", key, Severity.INFO, summary, **details)
 
 
 def _reads_higher(draft: Draft, reads: Exposure) -> None:
@@ -85,7 +89,13 @@ def _reads_higher(draft: Draft, reads: Exposure) -> None:
     draft.change(drifting=True)
     draft.exposures.append((draft.at, "desired", control.desired))
     draft.tell("drift", why)
-    draft.page("drift", f"drift:{draft.seen.now:.0f}", Severity.CRITICAL, f"{draft.rollout.name}: {why}")
+    summary = f"{draft.rollout.name}: {why}"
+    draft.page("drift", f"drift:{draft.seen.now:.0f}", Severity.CRITICAL, summary, reads=str(reads))
+
+
+def _drift_is_over(draft: Draft, reads: Exposure) -> None:
+    summary = f"{draft.rollout.name}: flag {draft.rollout.flag} reads {reads} again, as was asked for"
+    draft.page("drift_over", f"drift_over:{draft.seen.now:.0f}", Severity.INFO, summary, reads=str(reads))
 
 
 def _changed_after(draft: Draft, reading: FlagReading) -> None:
@@ -98,4 +108,34 @@ def _changed_after(draft: Draft, reading: FlagReading) -> None:
     draft.change(changed_after=reading.version or "changed")
     why = f"flag {draft.rollout.flag} was changed to {reading.exposure} after the rollback; it is left as it is"
     draft.tell("external_change", why)
-    draft.page("external_change", "external_change", Severity.CRITICAL, f"{draft.rollout.name}: {why}")
+    summary, reads = f"{draft.rollout.name}: {why}", str(reading.exposure)
+    draft.page("external_change", "external_change", Severity.CRITICAL, summary, reads=reads)
+
+
+def watch_reading(draft: Draft) -> None:
+    """Page when the flag could not be read for a minute, and when it can be again.
+
+    While a rollback is under way its own escalation says what the flag reads: one event, one page.
+    """
+    control, now = draft.control, draft.seen.now
+    if not draft.acts or control.phase in (Phase.PENDING, Phase.SIGNED_OFF, Phase.STOPPED):
+        return
+    if draft.seen.reading is not None:
+        if control.unread_told:
+            summary = f"{draft.rollout.name}: flag {draft.rollout.flag} can be read again"
+            reads = str(draft.seen.reading.exposure)
+            draft.page("flag_readable", f"flag_readable:{now:.0f}", Severity.INFO, summary, reads=reads)
+        if control.unread_since is not None:
+            draft.change(unread_since=None, unread_told=False)
+        return
+    if control.phase is Phase.ROLLED_BACK:
+        return  # nothing has to be written any more
+    since = control.unread_since if control.unread_since is not None else now
+    draft.change(unread_since=since)
+    if now - since < UNCONFIRMED_AFTER or control.unread_told or control.phase is Phase.ROLLING_BACK:
+        return
+    draft.change(unread_told=True)
+    error = draft.seen.reading_error
+    why = f"flag {draft.rollout.flag} could not be read for {now - since:.0f} s: {error}"
+    key, summary = f"flag_unreadable:{since:.0f}", f"{draft.rollout.name}: {why}"
+    draft.page("flag_unreadable", key, Severity.CRITICAL, summary, since=since, error=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from watchdog.decide.details import of_objective
 from watchdog.decide.draft import Draft, wait
 from watchdog.decide.emergency import in_the_way
 from watchdog.evaluate import sentence
@@ -12,6 +13,7 @@ from watchdog.model import (
     Verdict,
 )
 from watchdog.ramp import next_step, same
+from watchdog.window import Reset
 
 
 def tell_blindness(draft: Draft) -> None:
@@ -25,12 +27,18 @@ def tell_blindness(draft: Draft) -> None:
         why = "; ".join(_said(draft, name) for name in fresh)
         draft.tell("blind", f"cannot see: {why}")
         key = f"blind:{min(seen.unknown_since[name] for name in fresh)}:{','.join(fresh)}"
-        draft.page("blind", key, Severity.CRITICAL, f"{draft.rollout.name}: cannot see: {why}")
+        details = of_objective(draft, fresh[0]) | {"objectives": fresh, "reason": why}
+        details["since"] = min(seen.unknown_since[name] for name in fresh)
+        draft.page("blind", key, Severity.CRITICAL, f"{draft.rollout.name}: cannot see: {why}", **details)
     again = sorted(name for name in known if name not in seen.unknown_since)
     if again:
         draft.tell("sighted", f"can see again: {', '.join(again)}")
+    still = tuple(sorted((known | blind) - set(again)))
     if fresh or again:
-        draft.change(blind=tuple(sorted((known | blind) - set(again))))
+        draft.change(blind=still)
+    if again and not still:
+        summary = f"{draft.rollout.name}: every objective can be seen again: {', '.join(again)}"
+        draft.page("sighted", f"sighted:{seen.slot}", Severity.INFO, summary, objectives=again)
 
 
 def _said(draft: Draft, name: str) -> str:
@@ -53,7 +61,7 @@ def judge_windows(draft: Draft) -> None:
         return
     if control.hold is not None or seen.unsettled:
         return
-    draft.change(final_at=seen.final.completed_at)
+    draft.change(final_at=seen.final.completed_at, breached=())
     why = f"signed off: {required} consecutive good slices at {control.desired}"
     draft.tell("signed_off", why, to=Phase.SIGNED_OFF)
     draft.page("signed_off", "signed_off", Severity.INFO, f"{draft.rollout.name} {why}")
@@ -66,11 +74,24 @@ def _resets(draft: Draft) -> None:
     for key, reset in found.items():
         if key not in told:
             draft.tell("reset", f"window reset: {reset.why}", objective=reset.objective)
+            _page_reset(draft, reset)
     for key in told:
         if key not in found:
             draft.tell("reset_withdrawn", "settled data took back the window reset of that time", objective=key[1])
     if tuple(found) != told:
         draft.change(resets=tuple(found))
+
+
+def _page_reset(draft: Draft, reset: Reset) -> None:
+    """Tell that the window starts again; quietly where a breach is told in the same breath."""
+    if draft.control.phase not in (Phase.RAMPING, Phase.SOAKING):
+        return
+    told = any((breach.at, breach.objective) == (reset.at, reset.objective) for breach, _ in draft.seen.opened)
+    severity = Severity.INFO if told else Severity.WARNING
+    details = {} if reset.objective is None else of_objective(draft, reset.objective)
+    details |= {"at": reset.at, "reason": reset.why}
+    summary = f"{draft.rollout.name}: the window starts again: {reset.why}"
+    draft.page("window_reset", f"window_reset:{reset.at}:{reset.objective or ''}", severity, summary, **details)
 
 
 def soak_if_ramped(draft: Draft) -> None:
@@ -102,7 +123,9 @@ def step_if_due(draft: Draft) -> None:
     draft.change(last_step_at=seen.slot, waiting=(), waiting_for=())
     draft.desire(step.exposure)
     draft.tell("step", f"exposure from {was} to {step.exposure}")
-    draft.page("step", f"step:{seen.slot}", Severity.INFO, f"{draft.rollout.name}: exposure {was} to {step.exposure}")
+    summary = f"{draft.rollout.name}: exposure {was} to {step.exposure}"
+    moved = {"exposure_before": str(was), "exposure_after": str(step.exposure)}
+    draft.page("step", f"step:{seen.slot}", Severity.INFO, summary, **moved)
 
 
 def _obstacles(draft: Draft) -> list[tuple[str, str]]:

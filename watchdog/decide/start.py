@@ -1,4 +1,4 @@
-"""When a pending rollout starts, and what it waits for until then."""
+"""When a pending rollout starts, what it waits for until then, and when what let it start has ended."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from watchdog.model import (
     Phase,
     Severity,
 )
+from watchdog.quantities import rfc3339
 from watchdog.ramp import same
 
 
@@ -27,14 +28,18 @@ def start_if_due(draft: Draft) -> None:
     if draft.acts and control.adopt and seen.reading is not None:
         exposure = seen.reading.exposure
     by = control.start_by or "watchdog"
-    draft.change(started_at=int(at), waiting=(), waiting_for=())
+    waiver = draft.seen.waiver if draft.acts else None
+    draft.change(started_at=int(at), waiting=(), waiting_for=(), proof=draft.seen.proof, waiver=waiver)
     draft.change(desired=exposure, confirmed=True)
     draft.exposures.append((int(at), "confirmed", exposure))
     why = f"started by {by} at {exposure}{note}"
     if control.start_why:
         why += f": {control.start_why}"
+    if waiver is not None:
+        why += f"; {waiver.name} waived by {waiver.by} until {rfc3339(waiver.until)}: {waiver.why}"
     draft.tell("start", why, to=Phase.RAMPING, by=by)
-    draft.page("start", "start", Severity.INFO, f"{rollout.name} {why}")
+    reason = control.start_why or None
+    draft.page("start", "start", Severity.INFO, f"{rollout.name} {why}", by=by, reason=reason)
 
 
 def _start_instant(draft: Draft) -> tuple[float, str] | None:
@@ -57,6 +62,8 @@ def _start_obstacles(draft: Draft) -> list[tuple[str, str]]:
     reasons = in_the_way(draft)
     if not draft.acts:
         return reasons
+    if seen.unproven:
+        reasons.append(("preflight", seen.unproven))
     if seen.taken_by is not None:
         reasons.append(("flag", f"flag {rollout.flag} is taken by the active rollout {seen.taken_by}"))
     if seen.reading is None:
@@ -74,3 +81,17 @@ def _start_obstacles(draft: Draft) -> list[tuple[str, str]]:
         found = f"flag {rollout.flag} reads {seen.reading.exposure}, the plan ends at {rollout.ramp.to:g}%"
         reasons.append(("flag", f"{found}: there is nothing to ramp on from there, lower it first"))
     return reasons
+
+
+def tell_waiver_ended(draft: Draft) -> None:
+    """Say, once, that the waiver on which the rollout started has ended. The watch goes on: nothing got worse."""
+    waiver = draft.control.waiver
+    if waiver is None or draft.control.waiver_ended or draft.seen.now < waiver.until:
+        return
+    draft.change(waiver_ended=True)
+    if not draft.control.phase.active:
+        return
+    why = f"the waiver of {waiver.name} by {waiver.by} has ended: {waiver.why}"
+    draft.tell("waiver_ended", why)
+    summary = f"{draft.rollout.name}: {why}"
+    draft.page("waiver_ended", "waiver_ended", Severity.WARNING, summary, by=waiver.by, reason=waiver.why)

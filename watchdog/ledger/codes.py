@@ -15,8 +15,10 @@ from watchdog.model import (
     Evaluation,
     Exposure,
     Measurement,
+    Notification,
     ObjectiveSlice,
     Reason,
+    Severity,
     Slice,
     SliceVerdict,
     Verdict,
@@ -76,9 +78,17 @@ def evaluation(row: Sequence[Any], texts: Mapping[int | None, str]) -> Evaluatio
     return Evaluation(at, _VERDICT_OF[code], _REASON_OF[reason], value, bad, total, texts[detail], bool(silent))
 
 
+def judged(verdict: int, reason: int | None) -> tuple[Verdict, Reason | None]:
+    """A verdict and its reason of their codes."""
+    return _VERDICT_OF[verdict], _REASON_OF[reason]
+
+
 def number(figure: float | None) -> float | None:
-    """A figure as it is stored. NaN says no more than none (its reason does), and SQLite would make it none anyway."""
-    return None if figure is None or math.isnan(figure) else float(figure)
+    """A figure as it is stored. NaN says no more than none (its reason does), and SQLite would make it none anyway.
+
+    Nor does it keep the sign of a zero.
+    """
+    return None if figure is None or math.isnan(figure) else float(figure) + 0.0
 
 
 def plain(text: str) -> str:
@@ -122,3 +132,9 @@ def slice_of(body: str) -> Slice:
 
 def _exposure(fields: dict[str, Any]) -> Exposure:
     return Exposure(**{**fields, "audiences": tuple(fields.get("audiences", ()))})
+
+
+def notification(row: Any) -> Notification:
+    """A recorded message as it was decided."""
+    severity, details = Severity(row.severity), json.loads(row.details)
+    return Notification(row.kind, row.key, severity, row.summary, row.at, details)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -30,6 +31,16 @@ _ADVICE = (
     ("SQLITE_CORRUPT", "is damaged: stop the watchdog, move it away and put a backup in its place"),
     ("SQLITE_IOERR", "cannot be read or written, the disk refuses: look at its free space, quota and health"),
 )
+_SERVERS = (
+    ("Connection refused", "start PostgreSQL, or write the host and port where it listens"),
+    ("failed to resolve host", "write the name or address of the host that PostgreSQL runs on"),
+    ("password authentication failed", "write the user and the password that PostgreSQL knows"),
+    ("no password supplied", "write the user's password into the address, or into a file named by ledger_file"),
+    ("no pg_hba.conf entry", "let this user in from this host, in pg_hba.conf"),
+    ('" does not exist', "create it (createdb, createuser), or write the one that there is"),
+    ("permission denied", "grant this user the right to create and write tables there"),
+)
+"""What a server says, and what to do: it has no codes for the refusal of a connection."""
 _UNIQUE = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "23505")
 
 
@@ -40,6 +51,8 @@ class Database:
         parsed = _parse(url)
         self.place = _place(parsed)
         """The ledger as a person knows it: its file, or its address without password."""
+        self.shared = parsed.get_backend_name() != "sqlite"
+        """Whether it is on a server, where processes on several hosts reach it."""
         self._engine = _engine(parsed, self.place)
         self._writing = self._engine.execution_options(writes=True)
         # SQLite has one writer; queueing here is at once, where its own waiting polls, up to 100 ms apart. On a
@@ -50,6 +63,13 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """A connection that sees one state of the ledger throughout. LedgerError when that fails."""
         with self._translated(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """As `reading`, also on a server: there each statement sees what was committed when it began, but not here."""
+        engine = self._engine.execution_options(isolation_level="REPEATABLE READ") if self.shared else self._engine
+        with self._translated(), engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -87,6 +107,8 @@ class Database:
                 ) from exc
             raise LedgerError(f"ledger {self.place} refused a row: {exc.orig}") from exc
         except SQLAlchemyError as exc:
+            if _cause(exc).startswith("SQLITE_READONLY"):
+                self._engine.dispose()  # connections opened while the disk could only be read stay so for ever
             raise LedgerError(explain(self.place, exc)) from exc
 
 
@@ -97,7 +119,8 @@ def explain(place: str, exc: SQLAlchemyError) -> str:
         if cause.startswith(code):
             return f"ledger {place} {advice}"
     found = " ".join(str(exc.orig if isinstance(exc, DBAPIError) else exc).split())
-    return f"ledger {place} cannot be used: {found}"
+    advice = next((f"; {advice}" for said, advice in _SERVERS if said in found), "")
+    return f"ledger {place} cannot be used: {found.rstrip('.?')}{advice}"
 
 
 def _cause(exc: SQLAlchemyError) -> str:
@@ -141,12 +164,23 @@ def _engine(url: URL, place: str) -> Engine:
     if sqlite:
         event.listen(engine, "connect", _set_up)
         event.listen(engine, "begin", _begin)
+    else:
+        event.listen(engine, "do_connect", _connect)
     return engine
+
+
+def _connect(_dialect: object, _entry: object, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    from watchdog.ledger.patience import connect  # noqa: PLC0415 - with a server's ledger only
+
+    return connect(*arguments, **named)
 
 
 def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     try:
+        if cursor.execute("PRAGMA page_count").fetchone() == (0,):
+            # For a new file only: what is in one already would be locked and written to.
+            cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
         for pragma in _PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
     finally:

@@ -9,12 +9,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, TableClause, and_, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, TableClause, and_, bindparam, exists, insert, select
 
-from watchdog.ledger import codes, tables
+from watchdog.ledger import canon, codes, tables
+from watchdog.ledger.canon import SHAPES
 from watchdog.ledger.codes import Answer, Figures
+from watchdog.ledger.sealing import Facts
 from watchdog.ledger.texts import Texts, chunks
 from watchdog.model import Evaluation, Measurement
+
+
+def _told(table: TableClause) -> list[Any]:
+    """The columns that say something: all but the number of the seal."""
+    return [column for column in table.c if column.name != "seal"]
+
+
+def _of_instants(table: TableClause) -> Select[Any]:
+    here = (table.c.rollout == bindparam("of"), table.c.at.in_(bindparam("some", expanding=True)))
+    return select(*_told(table)[1:]).where(*here).order_by(table.c.at, table.c.objective, table.c.revision)
+
+
+# Every tick executes these: statements that are made once are compiled once.
+_TABLES = (tables.EVALUATIONS, tables.CONTROLS, tables.STEPS, tables.SLICE_MEASUREMENTS)
+_INSERT = {table.name: insert(table) for table in _TABLES}
+_NEWEST = {table.name: _of_instants(table) for table in _TABLES}
+_OBJECTIVES = (
+    select(tables.OBJECTIVES.c.name, tables.OBJECTIVES.c.objective)
+    .where(tables.OBJECTIVES.c.rollout == bindparam("of"))
+    .order_by(tables.OBJECTIVES.c.objective)
+)
 
 Answers = Sequence[tuple[str, Evaluation]] | Sequence[tuple[str, Measurement]]
 Fresh = tuple[int, int, Figures]
@@ -29,20 +52,38 @@ class Changed:
     corrected: int | None
 
 
-def objective_codes(connection: Connection, rollout: int, names: Iterable[str]) -> dict[str, int]:
-    """The code of every objective of the rollout; names that have none are given the next ones, in order."""
-    objectives = tables.OBJECTIVES
-    rows = connection.execute(
-        select(objectives.c.name, objectives.c.objective)
-        .where(objectives.c.rollout == rollout)
-        .order_by(objectives.c.objective)
-    ).all()
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What is needed to seal measurements: the facts of the transaction, and what the codes in them stand for."""
+
+    facts: Facts
+    names: Mapping[str, int]
+    text_ids: Mapping[str, int]
+
+    def cover(self, table: TableClause, added: Iterable[tuple[int, int, int, Figures]]) -> None:
+        """Seal rows: instant, objective's code, revision, figures."""
+        shape = SHAPES[table.name]
+        judged = "verdict" in shape.columns
+        words = {code: name for name, code in self.names.items()}
+        texts: dict[int | None, str] = {None: "", **{number: text for text, number in self.text_ids.items()}}
+        for at, code, revision, figures in added:
+            found = canon.answer(judged, at, words[code], revision, figures, texts)
+            self.facts.add(shape, (at, code, revision), found)
+
+
+def objective_codes(
+    connection: Connection, rollout: int, names: Iterable[str], facts: Facts | None = None
+) -> dict[str, int]:
+    """The code of every objective of the rollout; names that have none are given the next ones, in order.
+
+    New names are facts, so they need `facts`.
+    """
+    rows = connection.execute(_OBJECTIVES, {"of": rollout}).all()
     known: dict[str, int] = {name: code for name, code in rows}  # noqa: C416 - rows are not tuples to the type checker
     new = [name for name in dict.fromkeys(names) if name not in known]
-    if new:
+    if new and facts is not None:
         known |= {name: len(known) + place for place, name in enumerate(new)}
-        added = [{"rollout": rollout, "objective": known[name], "name": name} for name in new]
-        connection.execute(insert(objectives), added)
+        facts.insert("objectives", [{"objective": known[name], "name": name} for name in new])
     return known
 
 
@@ -60,14 +101,16 @@ def rows(answers: Answers, names: Mapping[str, int], text_ids: Mapping[str, int]
     ]
 
 
-def append(connection: Connection, table: TableClause, rollout: int, fresh: Sequence[Fresh]) -> Changed:
+def append(connection: Connection, table: TableClause, rollout: int, fresh: Sequence[Fresh], sealed: Sealed) -> Changed:
     """Add the rows, with the next revision where the instant has an answer; one equal to the newest adds none."""
     if not fresh:
         return Changed(None, None)
-    columns = [column.name for column in table.c]
+    columns = tuple(table.c.keys())
     newest = _newest(connection, table, rollout, {at for at, _, _ in fresh})
     new: list[dict[str, Any]] = []
+    added: list[tuple[int, int, int, Figures]] = []
     corrected: list[int] = []
+    seal = sealed.facts.number
     for at, objective, figures in fresh:
         revision, said = newest.get((at, objective), (-1, None))
         if said == figures:
@@ -75,9 +118,12 @@ def append(connection: Connection, table: TableClause, rollout: int, fresh: Sequ
         if said is not None:
             corrected.append(at)
         newest[at, objective] = (revision + 1, figures)
-        new.append(dict(zip(columns, (rollout, at, objective, revision + 1, *figures), strict=True)))
+        added.append((at, objective, revision + 1, figures))
+        row = (rollout, at, objective, revision + 1, *figures, seal)
+        new.append(dict(zip(columns, row, strict=True)))
     if new:
-        connection.execute(insert(table), new)
+        connection.execute(_INSERT[table.name], new)
+        sealed.cover(table, added)
     return Changed(min((row["at"] for row in new), default=None), min(corrected, default=None))
 
 
@@ -87,12 +133,8 @@ def _newest(
     """The newest revision and figures at these instants, by (instant, objective)."""
     found: dict[tuple[int, int], tuple[int, Figures | None]] = {}
     for some in chunks(sorted(instants)):
-        statement = (
-            select(*list(table.c)[1:])
-            .where(table.c.rollout == rollout, table.c.at.in_(some))
-            .order_by(table.c.at, table.c.objective, table.c.revision)
-        )
-        for at, objective, revision, *figures in connection.execute(statement):
+        given = {"of": rollout, "some": some}
+        for at, objective, revision, *figures in connection.execute(_NEWEST[table.name], given):
             found[at, objective] = (revision, tuple(figures))
     return found
 
@@ -107,7 +149,7 @@ def load(
 ) -> list[tuple[str, Answer]]:
     """The newest answers that `where` selects, by time and then objective: (the objective's name, the answer)."""
     key = (table.c.at, table.c.objective, table.c.revision)
-    rows = connection.execute(select(*list(table.c)[1:]).where(*where).order_by(*key)).all()
+    rows = connection.execute(select(*_told(table)[1:]).where(*where).order_by(*key)).all()
     sentences = texts.sentences(connection, {row.detail for row in rows})
     found: list[tuple[str, Answer]] = []
     before = (-1, -1)

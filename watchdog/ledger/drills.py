@@ -12,7 +12,9 @@ from watchdog.errors import Refused
 from watchdog.ledger import tables
 from watchdog.ledger.codes import plain
 from watchdog.ledger.read import Reading, stored_rollouts
-from watchdog.ledger.write import write_notifications
+from watchdog.ledger.sealing import Facts
+from watchdog.ledger.seals import OWN
+from watchdog.ledger.story import write_notifications
 from watchdog.model import ACTIVE, Notification
 
 
@@ -80,7 +82,10 @@ class Drills(Reading):
                     f"{max(0.0, now - other.touched_at):.0f} s ago; wait for its end"
                 )
             row = {**asdict(intent), "by": plain(intent.by), "why": plain(intent.why), "at": now, "touched_at": now}
-            return int(connection.execute(insert(drills).values(row).returning(drills.c.id)).scalar_one())
+            facts = Facts(connection, OWN)
+            (number,) = facts.insert("drills", [row])
+            facts.seal()
+            return number
 
     def touch_drill(self, drill_id: int, now: float) -> None:
         """One more kill of this drill is decided: committed before it is done, as a rollback's record is."""
@@ -96,7 +101,10 @@ class Drills(Reading):
         end = {"finished_at": now, "passed": int(passed), "worst": worst, "report": _as_text(report)}
         with self.writing() as connection:
             open_ = (drills.c.id == drill_id, drills.c.finished_at.is_(None))
-            connection.execute(update(drills).where(*open_).values(end))
+            if connection.execute(update(drills).where(*open_).values(end)).rowcount:
+                facts = Facts(connection, OWN)
+                facts.changed("drills", [drill_id], {**end, "passed": passed})
+                facts.seal()
 
     def drill(self, drill_id: int) -> StoredDrill | None:
         """The drill of that number."""
@@ -105,6 +113,21 @@ class Drills(Reading):
     def last_drill(self) -> StoredDrill | None:
         """The drill that began last, ended or not."""
         return self._newest_drill()
+
+    def drills(self, limit: int = 10_000) -> list[StoredDrill]:
+        """The newest drills, newest first, ended or not."""
+        drills = tables.DRILLS
+        statement = select(drills).order_by(drills.c.id.desc()).limit(limit)
+        with self.reading() as connection:
+            return [_stored(row) for row in connection.execute(statement)]
+
+    def drills_before(self, drill_id: int, service: str, flag: str, limit: int = 20) -> list[StoredDrill]:
+        """The drills of the same flag that ended and are older than this one, newest first."""
+        drills = tables.DRILLS
+        older = (drills.c.id < drill_id, drills.c.finished_at.is_not(None))
+        statement = select(drills).where(*older, drills.c.service == service, drills.c.flag == flag)
+        with self.reading() as connection:
+            return [_stored(row) for row in connection.execute(statement.order_by(drills.c.id.desc()).limit(limit))]
 
     def unfinished_drills(self, before: float) -> list[StoredDrill]:
         """Drills without an end that began no run since wall time `before`: whoever ran them has died."""
@@ -127,7 +150,10 @@ class Drills(Reading):
         with self.writing() as connection:
             active = stored_rollouts(connection, tables.HEADS.c.phase.in_([phase.value for phase in ACTIVE]))
             for rollout in active:
-                write_notifications(connection, rollout.id, (notification,))
+                facts = Facts(connection, rollout.id)
+                write_notifications(connection, facts, rollout.id, (notification,))
+                facts.seal()
+        self.told()
         return [rollout.name for rollout in active]
 
     def try_write(self) -> None:
@@ -155,4 +181,6 @@ def _as_text(report: dict[str, Any]) -> str:
 def _stored(row: Row[Any]) -> StoredDrill:
     passed = None if row.passed is None else bool(row.passed)
     report = None if row.report is None else json.loads(row.report)
-    return StoredDrill(**{**row._asdict(), "passed": passed, "report": report})
+    said = row._asdict()
+    del said["seal"]
+    return StoredDrill(**{**said, "passed": passed, "report": report})

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from watchdog.model import (
+    Attribution,
     Breach,
+    Contributors,
     Evaluation,
     Exposure,
     Measurement,
@@ -81,6 +83,14 @@ class ReadingFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Fence:
+    """Under whose lease something is recorded, and under which token of it."""
+
+    holder: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """All that one tick wants written, in one transaction. `revision` is the one it read; None changes nothing."""
 
@@ -102,22 +112,61 @@ class Record:
     notifications: Sequence[Notification] = ()
     commands_done: Sequence[tuple[int, str]] = ()
     checkpoint: tuple[int, str] | None = None
+    attributions: Sequence[Attribution] = ()
+    contributors: Sequence[Contributors] = ()
+    caused_at: float = 0.0
+    """When causes were found, by wall time."""
+    fence: Fence | None = None
+    """The lease that this needs; None where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """A message that one channel has not taken yet; `attempts` failed before."""
+    """A message that one channel has not settled; `attempts` failed before. Instants are wall time.
+
+    `started_at` is when somebody began to send it; while `next_try_at` is None after that, nobody said how it ended.
+    """
 
     id: int
+    rollout_id: int
     rollout: str
-    channel: str
-    notification: Notification
+    kind: str
+    at: float
     attempts: int = 0
+    next_try_at: float | None = None
+    started_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What one channel has not settled, oldest first, and until when nothing may be sent to it.
+
+    `newest` is the number of the newest message that is recorded at all.
+    """
+
+    waiting: tuple[Unsent, ...]
+    paused_until: float | None
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Leave to send one message.
+
+    `again`: an earlier attempt may have gone through. `earlier`: the numbers of the messages that this one stands for.
+    """
+
+    again: bool
+    earlier: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How one channel fares with one message. `given_up`: trying again cannot help; `error` is the last one."""
+    """How one channel fares with one message. `given_up`: trying again cannot help; `error` is the last one.
+
+    Given up without an attempt is what the rules do not tell this channel; `error` says why. `superseded_by` is the
+    number of the newer message that stands for it.
+    """
 
     channel: str
     attempts: int
@@ -125,6 +174,13 @@ class Delivery:
     next_try_at: float | None
     given_up: bool
     error: str
+    started_at: float | None = None
+    superseded_by: int | None = None
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the rules kept it from this channel."""
+        return self.given_up and self.attempts == 0
 
 
 @dataclass(frozen=True, slots=True)

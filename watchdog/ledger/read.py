@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, TableClause, select
 
+from watchdog.errors import LedgerError
 from watchdog.ledger import codes, dense, tables
 from watchdog.ledger.database import Database
 from watchdog.ledger.facts import BreachFact, ExposureFact, ReadingFact, StoredReport, StoredRollout
@@ -20,9 +21,13 @@ class Reading(Database):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._texts = Texts()
+        self.texts = Texts()
         self._begun: set[int] = set()
         """Rollouts seen in a later phase than pending, into which none returns."""
+        self.told: Callable[[], None] = lambda: None
+        """Called after each transaction that recorded something to tell; it must return at once."""
+        self.ticked: Callable[[int], None] = lambda _: None
+        """Called with a rollout's number after each tick that was recorded; it must return at once, too."""
 
     def rollout(self, name: str) -> StoredRollout | None:
         """The rollout of that name."""
@@ -82,7 +87,7 @@ class Reading(Database):
             names = objective_names(connection, rollout_id)
             for code in names:
                 where = dense.newest_of(connection, table, rollout_id, code)
-                found |= dense.load(connection, self._texts, table, where, codes.evaluation, names)
+                found |= dense.load(connection, self.texts, table, where, codes.evaluation, names)
         return found
 
     def slices(self, rollout_id: int, after: int | None = None) -> list[Slice]:
@@ -158,7 +163,7 @@ class Reading(Database):
             names = objective_names(connection, rollout_id)
             if objective is not None:
                 where.append(table.c.objective.in_([code for code, name in names.items() if name == objective]))
-            return dense.load(connection, self._texts, table, where, build, names)
+            return dense.load(connection, self.texts, table, where, build, names)
 
     def _asked_again(self, table: TableClause, rollout_id: int, since: int) -> dict[str, list[int]]:
         instants: dict[str, list[int]] = {}
@@ -173,7 +178,7 @@ class Reading(Database):
         self, table: TableClause, rollout_id: int, *order: str, where: Sequence[ColumnElement[bool]] = ()
     ) -> list[dict[str, Any]]:
         """A rollout's rows as dicts, without the columns that only tie them to it."""
-        columns = [column for column in table.c if column.name not in ("id", "rollout")]
+        columns = [column for column in table.c if column.name not in ("id", "rollout", "seal")]
         statement = select(*columns).where(table.c.rollout == rollout_id, *where)
         with self.reading() as connection:
             rows = connection.execute(statement.order_by(*(table.c[name] for name in order))).all()
@@ -195,7 +200,12 @@ def stored_rollouts(connection: Connection, *where: ColumnElement[bool]) -> list
 
 def _stored(row: Row[Any]) -> StoredRollout:
     fields = row._asdict()
-    changes = {"mode": Mode(row.mode), "phase": Phase(row.phase), "control": json.loads(row.control)}
+    try:
+        changes = {"mode": Mode(row.mode), "phase": Phase(row.phase), "control": json.loads(row.control)}
+    except ValueError as error:
+        raise LedgerError(
+            f"rollout {row.name}: its row in the ledger is damaged ({error}): put a backup of the ledger in its place"
+        ) from error
     return StoredRollout(**{**fields, **changes})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Insert, insert, select
 
 from watchdog.ledger.tables import TEXTS
 
@@ -33,7 +33,8 @@ class Texts:
         found |= _stored(connection, wanted - found.keys())
         new = sorted(wanted - found.keys())
         if new:
-            connection.execute(insert(TEXTS), [{"digest": _digest(text), "text": text} for text in new])
+            rows = [{"digest": _digest(text), "text": text} for text in new]
+            connection.execute(_insert(connection), rows)
             found |= _stored(connection, new)
         return found
 
@@ -58,6 +59,15 @@ class Texts:
         self.learn(read)
         found[None] = ""
         return found
+
+
+def _insert(connection: Connection) -> Insert:
+    """On a server another process may write the same sentence this moment: then it is theirs that is found."""
+    if connection.dialect.name != "postgresql":
+        return insert(TEXTS)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - with a server's ledger only
+
+    return postgresql.insert(TEXTS).on_conflict_do_nothing()
 
 
 def chunks(items: Iterable[Item]) -> Iterator[Sequence[Item]]:

@@ -15,7 +15,17 @@ from sqlalchemy import Column, Connection, Double, Integer, MetaData, Table, Tex
 
 from watchdog.migrations.step_0001 import first_ledger
 from watchdog.migrations.step_0002 import flag_system
+from watchdog.migrations.step_0003 import channels
+from watchdog.migrations.step_0004 import preflights
+from watchdog.migrations.step_0005 import leases
+from watchdog.migrations.step_0006 import deployments
+from watchdog.migrations.step_0007 import seals
+from watchdog.migrations.step_0008 import causes
+from watchdog.migrations.step_0009 import requests
+from watchdog.migrations.step_0010 import logouts
 
+MIGRATING = 0x510_3A7C4
+"""The number of the lock that a server's ledger is migrated under; any that nobody else uses."""
 Transaction = Callable[[], AbstractContextManager[Connection]]
 """Opens one transaction: committed when the block ends, rolled back when it raises."""
 
@@ -72,6 +82,7 @@ def migrate(reading: Transaction, writing: Transaction, steps: Sequence[Step], n
     done: list[str] = []
     for step in todo:
         with writing() as connection:
+            _alone(connection)
             if step not in pending(connection, steps):
                 continue
             if step is steps[0]:
@@ -83,5 +94,22 @@ def migrate(reading: Transaction, writing: Transaction, steps: Sequence[Step], n
     return done
 
 
-STEPS: tuple[Step, ...] = (Step("0001_first_ledger", first_ledger), Step("0002_flag_system", flag_system))
+def _alone(connection: Connection) -> None:
+    """Wait until no other program migrates: a server lets two begin the same step, and the later one would fail."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATING})")
+
+
+STEPS: tuple[Step, ...] = (
+    Step("0001_first_ledger", first_ledger),
+    Step("0002_flag_system", flag_system),
+    Step("0003_channels", channels),
+    Step("0004_preflights", preflights),
+    Step("0005_leases", leases),
+    Step("0006_deployments", deployments),
+    Step("0007_seals", seals),
+    Step("0008_causes", causes),
+    Step("0009_requests", requests),
+    Step("0010_logouts", logouts),
+)
 """All schema steps in order. Append only."""

@@ -7,6 +7,7 @@ Everything here is frozen: a sample crosses `float -> Measurement -> Evaluation 
 
 from __future__ import annotations
 
+from watchdog.model.causes import Attribution, Blame, Contributor, Contributors, Counts, SharedCause
 from watchdog.model.facts import (
     Breach,
     Command,
@@ -17,10 +18,12 @@ from watchdog.model.facts import (
     Measurement,
     Notification,
     ObjectiveSlice,
+    Proof,
     Rollback,
     Series,
     Slice,
     Transition,
+    Waiver,
 )
 from watchdog.model.rule import (
     EMERGENCY_FLAGS,
@@ -32,6 +35,7 @@ from watchdog.model.rule import (
     Confirm,
     Detector,
     Exposure,
+    NoiseRule,
     Objective,
     PlanStep,
     Ramp,
@@ -42,6 +46,7 @@ from watchdog.model.rule import (
     Target,
     WindowRule,
 )
+from watchdog.model.telling import NotifyRule, Quiet, TransitionHook
 from watchdog.model.vocabulary import (
     ACTIVE,
     ASKED_AGAIN,
@@ -68,11 +73,16 @@ __all__ = [
     "SAME",
     "STANDARD_OBJECTIVES",
     "TERMINAL",
+    "Attribution",
+    "Blame",
     "Breach",
     "Cohorts",
     "Command",
     "Comparison",
     "Confirm",
+    "Contributor",
+    "Contributors",
+    "Counts",
     "Deed",
     "Detector",
     "Evaluation",
@@ -82,12 +92,16 @@ __all__ = [
     "Kind",
     "Measurement",
     "Mode",
+    "NoiseRule",
     "Notification",
+    "NotifyRule",
     "Objective",
     "ObjectiveSlice",
     "OnBreach",
     "Phase",
     "PlanStep",
+    "Proof",
+    "Quiet",
     "Ramp",
     "Reason",
     "Rollback",
@@ -97,10 +111,13 @@ __all__ = [
     "Sequential",
     "Series",
     "Severity",
+    "SharedCause",
     "Slice",
     "SliceVerdict",
     "Target",
     "Transition",
+    "TransitionHook",
     "Verdict",
+    "Waiver",
     "WindowRule",
 ]

@@ -78,7 +78,7 @@ class FlagReading:
 class Hold:
     """The ramp stands still until a person resumes it."""
 
-    cause: str  # operator | breach | drift | emergency | internal_error
+    cause: str  # operator | breach | shared_cause | drift | emergency | internal_error
     by: str
     since: float
     why: str
@@ -149,6 +149,38 @@ class Command:
     by: str
     reason: str
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a preflight said of one rule. `at` is wall time, `score` percent, rounded down.
+
+    `failed` and `waived` count its blockers that did not hold: those that stand in the way, and those that the rule's
+    own `waive.preflight` excuses. `sha256` is that of the recorded result.
+    """
+
+    id: int
+    at: float
+    failed: int
+    waived: int
+    score: int
+    sha256: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every blocker held, none of them excused."""
+        return self.failed == 0 and self.waived == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """Somebody's word that a rollout may start without what `name` asks for. `at` and `until` are wall time."""
+
+    name: str
+    by: str
+    why: str
+    at: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from watchdog.model.telling import NotifyRule
 from watchdog.model.vocabulary import Comparison, Kind, Mode, OnBreach
 
 SAME = 1e-9
@@ -75,6 +76,19 @@ STANDARD_OBJECTIVES = (
 
 
 @dataclass(frozen=True, slots=True)
+class NoiseRule:
+    """How alerts are counted: which severities wake somebody, and two durations in seconds.
+
+    After `heartbeat` without a word from Alertmanager nobody can tell what fired; what nobody has classified for
+    `grace` is held to be false.
+    """
+
+    pages: tuple[str, ...] = ("critical", "page")
+    heartbeat: float = 900.0
+    grace: float = 43_200.0
+
+
+@dataclass(frozen=True, slots=True)
 class Objective:
     """One SLO of one rollout, with how it is measured, detected and pooled. See semantics 3-6."""
 
@@ -101,6 +115,10 @@ class Objective:
     """The emergency flag that a breach of this objective switches on."""
     fresh: str | None = None
     max_age: float = 120.0
+    noise: NoiseRule | None = None
+    """How alerts are counted (`alert_noise` only)."""
+    explain_by: tuple[str, ...] = ()
+    """Labels by which the bad events of a breach are split, to show who contributed most."""
 
     @property
     def gates(self) -> bool:
@@ -232,8 +250,11 @@ class Rollout:
     resume_after: float = 300.0
     waive: dict[str, str] = field(default_factory=dict)
     late_breach: OnBreach = OnBreach.ROLLBACK
+    on_shared_cause: OnBreach = OnBreach.ROLLBACK
+    """What a breach does when the control cohort fails, too; a file with `cohorts.control` says hold by default."""
     cohorts: Cohorts | None = None
     also: tuple[Secondary, ...] = ()
+    notify: NotifyRule | None = None
     tick_deadline: float = 10.0
     write_timeout: float = 5.0
     propagation: float = 0.0
@@ -252,6 +273,11 @@ class Rollout:
         """False-breach budget of one objective: the rollout's, shared among those that roll back."""
         sharing = sum(1 for o in self.objectives if o.on_breach is OnBreach.ROLLBACK)
         return self.false_rollback / max(1, sharing)
+
+    def compares(self, objective: Objective) -> bool:
+        """Whether a breach of this objective can be held against the control cohort."""
+        control = self.cohorts.control if self.cohorts is not None else None
+        return objective.kind is Kind.EVENT and objective.uses_cohort and control is not None
 
     def planned_steps(self, detector: Detector) -> int:
         """H: detector steps of the whole watch, ramp and window."""

@@ -8,7 +8,7 @@ from watchdog.model import Mode, Phase, Sequential, Slice, SliceVerdict
 from watchdog.report.evidence import BreachFact, Evidence
 from watchdog.report.objectives import Basis, describe
 from watchdog.report.series import Axis, gather
-from watchdog.report.story import Gaps, Timeline, condensed, history, planned, recorded, waits
+from watchdog.report.story import Gaps, Timeline, condensed, history, planned, recorded, waits, waivers
 from watchdog.report.verdict import amendments, coverage, verdict
 from watchdog.report.words import listed, plain, share, stamp
 
@@ -58,11 +58,14 @@ def build(evidence: Evidence) -> Json:
         "history": history(evidence.transitions),
         "timeline": condensed(evidence.transitions),
         "notifications": _notifications(evidence),
-        "waivers": [{"name": name, "reason": why} for name, why in sorted(rollout.waive.items())],
+        "waivers": waivers(evidence),
+        "preflight": None if evidence.preflight is None else dict(evidence.preflight),
+        "deployment": None if evidence.deployment is None else dict(evidence.deployment),
         "not_controlled": list(evidence.not_controlled),
         "bad_never_observed": sorted(evidence.bad_never_observed),
         "rollback_stamps": _stamps(evidence.rollback),
         "also": list(evidence.status.get("also", ())),
+        "noise": None if evidence.noise is None else dict(evidence.noise),
         "limits": _limits(evidence),
     }
     found: Json = plain(report)

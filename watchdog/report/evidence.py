@@ -72,3 +72,11 @@ class Evidence:
     prometheus: Mapping[str, Any] = field(default_factory=dict)
     rollback: Rollback | None = None
     not_controlled: Sequence[str] = ()
+    preflight: Mapping[str, Any] | None = None
+    """What the preflight said on which it started, with the builds that it recorded; None where there was none."""
+    deployment: Mapping[str, Any] | None = None
+    """Which build it watches, as its deployment.json says, with that file's sha256; None where none was handed in."""
+    waivers: Sequence[Mapping[str, Any]] = ()
+    """Who let it start without what (`name, by, reason, at, until`), in the order in which that was recorded."""
+    noise: Mapping[str, Any] | None = None
+    """What alerts there were in the watch, as plain data; None where nobody told of any."""

@@ -31,6 +31,8 @@ def facts(report: Json) -> list[tuple[str, str, bool]]:
         ("Engine", report["engine"], False),
         ("Figures from", basis_of(report), False),
         ("Prometheus", _server(report["prometheus"]), False),
+        ("Preflight", _preflight(report.get("preflight")), False),
+        *_deployment(report.get("deployment")),
         ("Rule sha256", report["rule"]["sha256"] or NONE, True),
     ]
     return [(name, str(value), code) for name, value, code in found]
@@ -67,6 +69,33 @@ def _server(prometheus: Json) -> str:
     version = prometheus.get("version") or (build.get("version") if isinstance(build, dict) else build)
     parts = [str(part) for part in (version, prometheus.get("url")) if part]
     return " at ".join(parts) or NONE
+
+
+def _preflight(found: Json | None) -> str:
+    if found is None:
+        return "none on record"
+    lacks = [f"{found[name]} {name}" for name in ("failed", "waived") if found[name]]
+    held = f"blockers {', '.join(lacks)}" if lacks else "every blocker held"
+    builds = "; ".join(f"{one['what']} {one['value']}" for one in found["builds"])
+    return f"{when(found['at'])}, {held}, score {found['score']} %" + (f" ({builds})" if builds else "")
+
+
+def _deployment(found: Json | None) -> list[tuple[str, str, bool]]:
+    """The rows of the build that is watched; none where no pipeline handed one in."""
+    if found is None:
+        return []
+    before = found["previous"]
+    way = f", before it {before['digest']}" if before else ", the first one there"
+    where = f"{found['environment']}, {found['colour']}, by {found['by']}, {when(found['at'])}{way}"
+    bypass = found.get("bypass")
+    if bypass:
+        where += f"; without the evidence of staging, on the word of {bypass['by']}: {bypass['reason']}"
+    return [
+        ("Build", f"{found['image']}@{found['digest']}", True),
+        ("Commit", found["commit"], True),
+        ("Deployed", where, False),
+        ("Deployment sha256", found["sha256"], True),
+    ]
 
 
 def figures_of(objective: Json) -> Json:

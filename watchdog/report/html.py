@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
 from watchdog.report import words
+from watchdog.report.causes import causes_of
 from watchdog.report.charts import objective_chart
 from watchdog.report.exposure import exposure_chart
 from watchdog.report.facts import basis_of, facts, figures_of
+from watchdog.report.noise import noise_of
 from watchdog.report.strip import strip
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-PRINTED = {"waits": 4, "gaps": 7, "breaches": 6, "timeline": 14, "notifications": 5, "days": 10}
+PRINTED = {"waits": 4, "gaps": 7, "breaches": 6, "timeline": 14, "notifications": 5, "days": 10, "noise": 6}
 """How many rows (lines, for the rule) of each list are printed; the screen and the JSON report have all."""
 
 
@@ -27,8 +30,12 @@ RULE_COLUMN = 54
 """Characters that fit a line of the printed rule, which is set in three columns."""
 
 
+@cache
 def environment() -> Environment:
-    """Templates escape everything; a name that is not there is an error, never an empty place."""
+    """Templates escape everything; a name that is not there is an error, never an empty place.
+
+    There is one: the templates are compiled for the first report, which takes longer than all else that a report takes.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - heavy, and most ticks render nothing
 
     made = Environment(
@@ -37,6 +44,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
+        auto_reload=False,
     )
     made.filters |= {
         "when": words.when,
@@ -64,6 +72,7 @@ def _rule_printed(report: Json, lines: list[str]) -> int:
     """How many lines of the rule are printed: as many as the tables before them leave room for on the fourth page."""
     rows = len(report["waivers"])
     rows += sum(min(len(report[name]), PRINTED[name]) for name in ("breaches", "gaps", "timeline", "notifications"))
+    rows += min(len((report["noise"] or {}).get("episodes", ())), PRINTED["noise"])
     room = min(max(24, 240 - 5 * rows), 132)
     for place, line in enumerate(lines):
         room -= 1 + len(line) // RULE_COLUMN
@@ -101,6 +110,8 @@ def render_html(report: Json) -> str:
             ],
             waits=picked(report["waits"], PRINTED["waits"], lambda row: (row["kind"] == "hold", row["seconds"])),
             gaps=picked(report["gaps"], PRINTED["gaps"], lambda row: (bool(row["reset_at"]), row["seconds"])),
+            noise=noise_of(report),
+            causes=causes_of(report),
             printed=PRINTED,
             rule_lines=lines,
             rule_printed=_rule_printed(report, lines),

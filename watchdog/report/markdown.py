@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from watchdog.report import words
+from watchdog.report.causes import causes_of
 from watchdog.report.facts import basis_of, facts, figures_of
+from watchdog.report.noise import noise_of
 from watchdog.report.strip import strip
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ def render_markdown(report: Json) -> str:
             verdict=report["verdict"],
             facts=facts(report),
             basis=basis_of(report),
+            noise=noise_of(report),
+            causes=causes_of(report),
             strip=rows,
             strip_text=_fenced("\n".join(_row(row) for row in rows["rows"])),
             objectives=[{**objective, "shown": figures_of(objective)} for objective in report["objectives"]],
@@ -49,7 +54,9 @@ def render_markdown(report: Json) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
+@cache
 def _environment() -> Environment:
+    # One, as for HTML: compiling the template takes longer than filling it.
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - heavy, and most ticks render nothing
 
     made = Environment(
@@ -59,6 +66,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
         finalize=_safe,
+        auto_reload=False,
     )
     made.filters |= {
         "when": words.when,

@@ -123,13 +123,18 @@ def condensed(transitions: Sequence[Transition]) -> list[Json]:
                 "routine": routine,
                 "from": item.source.value,
                 "to": item.target.value,
-                "why": item.why,
+                "why": _brief(item),
                 "last_why": item.why,
                 "by": item.by,
                 "objective": item.objective,
             }
         )
     return lines
+
+
+def _brief(item: Transition) -> str:
+    """Why it happened; of a countersignature without what only a program reads, which the history has."""
+    return item.why.partition(" (countersigned ")[0] if item.kind == "countersigned" else item.why
 
 
 class Gaps:
@@ -196,3 +201,10 @@ class Gaps:
 
     def _reset(self, item: Slice) -> bool:
         return item.verdict is SliceVerdict.UNKNOWN and stamp(item.end) in self.resets
+
+
+def waivers(evidence: Evidence) -> list[Json]:
+    """Those of the rule, which have no end, then those that somebody gave for the start."""
+    nobody = {"by": None, "at": None, "until": None}
+    written = [{"name": name, "reason": why, **nobody} for name, why in sorted(evidence.rollout.waive.items())]
+    return written + [dict(one) for one in evidence.waivers]

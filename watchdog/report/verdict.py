@@ -166,8 +166,13 @@ def _notes(evidence: Evidence, kind: str) -> list[str]:
         found.append(f"Bad never observed, so a pass is not evidence: {names}.")
     if evidence.not_controlled:
         found.append(f"No guaranteed rate of false rollbacks: {listed(list(evidence.not_controlled))}.")
-    if evidence.rollout.waive:
-        found.append(f"Waived: {listed(sorted(evidence.rollout.waive))}.")
+    if waived := {*evidence.rollout.waive, *(str(one["name"]) for one in evidence.waivers)}:
+        found.append(f"Waived: {listed(sorted(waived))}.")
+    found += [
+        f"Countersigned by {one.by}, {when(stamp(one.at))}: {one.why.partition(' (countersigned ')[0]}."
+        for one in evidence.transitions
+        if one.kind == "countersigned"
+    ]
     return [note for note in found if note]
 
 
