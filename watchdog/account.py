@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from watchdog.alarms import Alarms
 from watchdog.bound import judge
+from watchdog.contributors import described
 from watchdog.control import Control, Timeline
+from watchdog.errors import ConfigError
 from watchdog.evaluate import sentence
 from watchdog.figures import Tally, figures, window_figures
 from watchdog.ledger import Ledger, StoredRollout
-from watchdog.model import Deed, Evaluation, Exposure, Kind, Mode, Phase, Rollback, Rollout
+from watchdog.model import Evaluation, Exposure, Kind, Mode, NoiseRule, Phase, Rollout
+from watchdog.noise.classify import Class
+from watchdog.noise.summary import Asked, pages_of, rows, summary
 from watchdog.quantities import rfc3339
 from watchdog.rolloutfile import rollout_from_resolved
+from watchdog.stamps import deed_stamps, proved, stamps, time_of, told_engines, waived
 from watchdog.watch import Watch
 from watchdog.window import Windows
 
@@ -26,7 +33,7 @@ class Account:
     def __init__(self, ledger: Ledger, stored: StoredRollout) -> None:
         self.ledger = ledger
         self.stored = stored
-        self.rollout: Rollout = rollout_from_resolved(stored.resolved, stored.text)
+        self.rollout: Rollout = rollout_from_resolved(stored.resolved, stored.text, stored.name)
         self.control = Control.from_dict(dict(stored.control)) if stored.control else Control(phase=stored.phase)
         self.breaches = ledger.breaches(stored.id)
         self.watch = Watch(self.rollout, self.control.started_at or 0)
@@ -50,7 +57,7 @@ class Account:
             "mode": stored.mode.value,
             "flag": stored.flag,
             "phase": control.phase.value,
-            "started_at": _time(control.started_at),
+            "started_at": time_of(control.started_at),
             "hold": _hold(control),
             "waiting": list(control.waiting),
             "exposure": {
@@ -65,10 +72,20 @@ class Account:
             "objectives": [self._objective(o.name, last.get(o.name)) for o in self.rollout.objectives],
             "rollback": stamps(control.rollback),
             "also": [deed_stamps(deed) for deed in control.deeds],
-            "interim_at": _time(control.interim_at),
-            "last_slot": _time(stored.last_slot),
+            "preflight": proved(control.proof),
+            "waiver": waived(control.waiver),
+            "interim_at": time_of(control.interim_at),
+            "last_slot": time_of(stored.last_slot),
             "next_slot": self._next_slot(),
+            "leader": self.ledger.leader(stored.id),
+            **self._causes(),
         }
+
+    def _causes(self) -> dict[str, Any]:
+        """The key `causes`, where anything was found about any."""
+        id_ = self.stored.id
+        found = described(self.ledger.attributions(id_), self.ledger.contributors(id_)) if self.breaches else []
+        return {"causes": found} if found else {}
 
     def window(self) -> dict[str, object]:
         """The `window` object: progress, resets, and the final window."""
@@ -149,7 +166,7 @@ class Account:
             phase=control.phase,
             started_at=control.started_at,
             as_of=as_of,
-            engine=self.stored.engine,
+            engine=told_engines(self.stored.engine, self.ledger.transitions(self.stored.id)),
             status=self.status(),
             figures=self.figures(evaluations),
             evaluations=evaluations,
@@ -172,7 +189,30 @@ class Account:
             prometheus=prometheus or {},
             rollback=control.rollback,
             not_controlled=judge(self.rollout).not_controlled,
+            preflight=self._preflight(),
+            deployment=self._deployment(),
+            waivers=[said for one in self.ledger.waivers(self.stored.id) if (said := waived(one)) is not None],
+            noise=noise(self.ledger, self.rollout, control.started_at, self._watched_until(as_of), as_of),
         )
+
+    def _deployment(self) -> dict[str, Any] | None:
+        """The build that is watched, with the sha256 of the file that told of it; None where nobody handed one in."""
+        found = self.ledger.deployment(self.stored.id)
+        return None if found is None else {**found.facts, "sha256": found.sha256, "recorded_by": found.by}
+
+    def _preflight(self) -> dict[str, Any] | None:
+        """The preflight that the rollout started on, else the newest of its rule, with what it recorded of builds."""
+        proof = self.control.proof
+        if proof is None and self.control.started_at is None:
+            proof = self.ledger.proof(self.stored.name, self.stored.sha256)
+        if proof is None:
+            return None
+        made = self.ledger.preflight(proof.id)
+        builds = made.result.get("builds", []) if made is not None else []
+        return {**(proved(proof) or {}), "builds": builds}
+
+    def _watched_until(self, as_of: float) -> float:
+        return float(self._last()) if self.control.phase.terminal else as_of
 
     def _exposures(self) -> list[tuple[float, str, Any]]:
         kinds = {"desired": "desired", "confirmed": "actual", "simulated": "actual"}
@@ -223,35 +263,25 @@ def state(rollout: Rollout, control: Control, watch: Watch | None, reading: Expo
 
 def accounts(ledger: Ledger) -> list[Account]:
     """Every rollout of the ledger, oldest first."""
-    return [Account(ledger, stored) for stored in ledger.rollouts()]
+    found = []
+    for stored in ledger.rollouts():
+        with suppress(ConfigError):  # a damaged row: `status` and the daemon's log say so
+            found.append(Account(ledger, stored))
+    return found
 
 
-def stamps(rollback: Rollback | None) -> dict[str, Any] | None:
-    """The rollback's stamps as plain data; None when there was none."""
-    if rollback is None:
+def noise(ledger: Ledger, rollout: Rollout, first: float | None, last: float, at: float) -> dict[str, Any] | None:
+    """The alerts of the watch (first, last], as they are classified at `at`; None where there is nothing to tell."""
+    if first is None:
         return None
-    return {
-        "cause": rollback.cause,
-        "detected_at": _time(rollback.detected_at),
-        "decided_at": _time(rollback.decided_at),
-        "acted_at": _time(rollback.acted_at),
-        "confirmed_at": _time(rollback.confirmed_at),
-        "recovered_at": _time(rollback.recovered_at),
-    }
-
-
-def deed_stamps(deed: Deed) -> dict[str, Any]:
-    """What else was done for safety, as plain data."""
-    return {
-        "kind": deed.kind,
-        "service": deed.service,
-        "flag": deed.flag,
-        "why": deed.why,
-        "decided_at": _time(deed.decided_at),
-        "acted_at": _time(deed.acted_at),
-        "confirmed_at": _time(deed.confirmed_at),
-        "error": deed.error or None,
-    }
+    known = Alarms().known(ledger, first, at)
+    judges = [objective for objective in rollout.objectives if objective.internal == "alert_noise"]
+    if not (judges or known.heard):
+        return None
+    rule = next((objective.noise for objective in judges if objective.noise is not None), NoiseRule())
+    asked = Asked(rule, first, last, at, rollout.service)
+    doubtful = [one for one in pages_of(known, asked) if one.page.wakes and one.found is not Class.TRUE_POSITIVE]
+    return {**summary(known, asked), "judged": bool(judges), "episodes": rows(doubtful, known.said, at)}
 
 
 def exit_of(phase: Phase) -> int:
@@ -266,7 +296,3 @@ def _hold(control: Control) -> dict[str, Any] | None:
     if hold is None:
         return None
     return {"cause": hold.cause, "by": hold.by, "since": rfc3339(hold.since), "why": hold.why}
-
-
-def _time(at: float | None) -> str | None:
-    return rfc3339(at) if at is not None else None

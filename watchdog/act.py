@@ -10,19 +10,20 @@ from concurrent.futures import Future
 from dataclasses import replace
 from threading import Thread
 
+from watchdog.batch import Look
 from watchdog.decide import Decision, Emergency, Seen, settle
 from watchdog.decide.deeds import TOLD
 from watchdog.deeds import drive, emergencies
 from watchdog.errors import FlagConflict, FlagServiceError, LedgerConflict, LedgerError
 from watchdog.flags.base import Change, FlagService
 from watchdog.flagsystem import FlagSystem
-from watchdog.gather import Look
+from watchdog.lease.model import Grip
 from watchdog.ledger import Record
 from watchdog.model import FlagReading, Phase
 from watchdog.ramp import above
 from watchdog.recall import Recalled, simulated
 from watchdog.rows import as_settled
-from watchdog.unrecorded import Unrecorded
+from watchdog.unrecorded import DOWN, Unrecorded
 
 ENGINE = "slo-watchdog"
 PATIENCE = 1.0
@@ -42,6 +43,10 @@ class Hand:
         self.flags = flags
         self.system = system
         self.clock = clock
+        self.grip: Callable[[], Grip] = lambda: Grip.ALL
+        """What may be done to the flag at this moment; asked right before it is."""
+        self.leased = False
+        """Whether other processes stand in for this one."""
         self.overtaken = False
         """Whether somebody else has recorded for this rollout meanwhile: what is in memory is no longer so."""
         self._unrecorded = unrecorded
@@ -93,6 +98,8 @@ class Hand:
         rollout, desired = memory.rollout, memory.control.desired
         step = self.flags.capabilities.smallest_step
         raises = found is None or above(desired, found.exposure, step)
+        if (refused := self._refused(memory)) is not None:
+            return None, refused
         change = Change(
             desired,
             rollout.ramp.cohort if desired.cohort else (),
@@ -101,19 +108,30 @@ class Hand:
             rollout.name,
             # The same change of the same state is the same change; a flag that was turned meanwhile needs a new one.
             idem=f"{rollout.name}:{how}:{desired}:{found.version if found is not None else f'{self.clock():.3f}'}",
-            # Only a raise must not overwrite what somebody else wrote since: lowering wins.
-            expect=found.version if found is not None and raises and how != "kill" else None,
+            # Only a raise must not overwrite what somebody else wrote since: lowering wins. Under a lease a set must
+            # not either: this process may have been stopped since it looked, and another one act by now.
+            expect=found.version if found is not None and (raises or self.leased) and how != "kill" else None,
         )
         try:
             if how == "kill":
                 return self.flags.kill(rollout.flag, change), None
             return self.flags.set(rollout.flag, change), None
         except FlagConflict as error:
-            if found is not None:
+            if found is not None and raises:
                 self._contested(memory, found)
             return None, f"the flag was changed by somebody else: {error}"
         except FlagServiceError as error:
             return None, f"the flag could not be written: {error}"
+
+    def _refused(self, memory: Recalled) -> str | None:
+        """Why the flag must be left alone: another process acts for it, or may by now; None when it need not."""
+        grip = self.grip()
+        if grip is Grip.ALL or (grip is Grip.LOWER and memory.control.phase in DOWN):
+            return None
+        if grip is Grip.LOWER:
+            return "the flag is left alone: the lease of this rollout is over, and the ledger cannot be asked for it"
+        self.overtaken = True
+        return "the flag is left alone: the lease of this rollout is over"
 
     def _contested(self, memory: Recalled, found: FlagReading) -> None:
         """Remember what the flag read before somebody turned it under us; a restart must know it, too."""
@@ -128,7 +146,7 @@ class Hand:
 
     def drive(self, memory: Recalled) -> None:
         """What else was decided for safety, after the rollout's own flag: stamps are recorded by the next tick."""
-        if self.system is None or simulated(memory.rollout) or not undone(memory):
+        if self.system is None or simulated(memory.rollout) or not undone(memory) or self.grip() is Grip.NONE:
             return
         deeds = drive(memory.control, self.system, memory.rollout, self.clock)
         memory.control = replace(memory.control, deeds=deeds)

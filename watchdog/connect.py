@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from watchdog.config import revealed
-from watchdog.config.settings import PrometheusSettings
+from watchdog.config.sections import PrometheusSettings
 from watchdog.prometheus import Prometheus
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from watchdog.model import NOBODY, Deed, Exposure, Hold, Phase, Rollback
+from watchdog.model import NOBODY, Deed, Exposure, Hold, Phase, Proof, Ramp, Rollback, SharedCause, Waiver
+from watchdog.ramp import next_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,29 @@ class Control:
     blind: tuple[str, ...] = ()
     resets: tuple[tuple[int, str], ...] = ()
     """Window resets already told, as (instant, objective)."""
+    breached: tuple[str, ...] = ()
+    """Objectives whose breach was paged for itself, and whose end is still to be told."""
+    unread_since: float | None = None
+    """Since when the flag could not be read; None while it can."""
+    unread_told: bool = False
+    """Whether people were told that it cannot be read."""
     deeds: tuple[Deed, ...] = ()
     """What else was decided for safety: flags of other services to kill, emergency flags to switch on."""
+    proof: Proof | None = None
+    """What the newest preflight of the rule said when the rollout started; None where there was none."""
+    waiver: Waiver | None = None
+    """Whose word it started on instead."""
+    waiver_ended: bool = False
+    """Whether people were told that the waiver has ended."""
+    shared: tuple[SharedCause, ...] = ()
+    """Breaches for which nothing was taken back because the control cohort fails, too."""
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for the ledger."""
-        return asdict(self)
+        data = asdict(self)
+        if not self.shared:
+            del data["shared"]  # nothing is said of cohorts where there are none
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Control:
@@ -77,9 +95,22 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "waiting": tuple,
     "waiting_for": tuple,
     "blind": tuple,
+    "breached": tuple,
     "deeds": lambda data: tuple(Deed(**{**deed, "escalated": tuple(deed["escalated"])}) for deed in data),
+    "proof": lambda data: None if data is None else Proof(**data),
+    "waiver": lambda data: None if data is None else Waiver(**data),
+    "shared": lambda data: tuple(SharedCause(**cause) for cause in data),
     "resets": lambda data: tuple((int(at), str(name)) for at, name in data),
 }
+
+
+def overdue(ramp: Ramp, control: Control, slot: int | None) -> float:
+    """For how many seconds the next step of the ramp has been due at `slot`; 0 while none is, and during a hold."""
+    step = next_step(ramp, control.desired)
+    if control.phase is not Phase.RAMPING or control.hold is not None or step is None or slot is None:
+        return 0.0
+    last = control.last_step_at if control.last_step_at is not None else control.started_at
+    return max(0.0, slot - last - step.after) if last is not None else 0.0
 
 
 class Timeline:

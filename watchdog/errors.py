@@ -70,11 +70,26 @@ class FlagConflict(FlagServiceError):
 
 
 class NotifierError(WatchdogError):
-    """A channel did not take a message; `permanent` means that trying again cannot help."""
+    """A channel did not take a message; `permanent` means that trying again cannot help.
 
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
+    `retry_after` is how many seconds the channel asked to be left alone, None when it did not say. `everything` says
+    that the trouble is the channel's (unreachable, too many requests, a wrong key), not this message's.
+    """
+
+    def __init__(
+        self, message: str, *, permanent: bool = False, retry_after: float | None = None, everything: bool = False
+    ) -> None:
         self.permanent = permanent
+        self.retry_after = retry_after
+        self.everything = everything
         super().__init__(message)
+
+
+class NotYet(NotifierError):
+    """A part of a message went out and the rest follows in `retry_after` seconds; no failure, so nothing counts it."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after)
 
 
 class LedgerError(WatchdogError):

@@ -200,4 +200,6 @@ def describe_target(objective: Objective) -> str:
         return "the desired percentage"
     if objective.internal == "rollback_capability":
         return f"a drill in the last 7 days, off in less than {format_duration(objective.target.limit)}"
+    if objective.internal == "alert_noise":
+        return f"{words} {format_number(objective.target.limit)} false alarms in 24 h"
     return f"{words} {format_number(objective.target.limit)}"

@@ -2,47 +2,78 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
+from watchdog import cohorts
+from watchdog.alarms import Alarms
+from watchdog.batch import Batch, Look
 from watchdog.errors import LedgerError
 from watchdog.flags.base import FlagService
-from watchdog.ledger import BreachFact, Drilled, Ledger
-from watchdog.model import Breach, Evaluation, FlagReading, Kind, Measurement, Phase, Reason, Rollout, Verdict
-from watchdog.observe import PROOF_LASTS, Ask, Facts, Source, asks, observe, rollback_capability, slots
+from watchdog.ledger import Drilled, Ledger
+from watchdog.model import (
+    Breach,
+    Evaluation,
+    Kind,
+    Objective,
+    Phase,
+    Reason,
+    Rollout,
+    Series,
+    Verdict,
+)
+from watchdog.noise.objective import while_down
+from watchdog.observe import PROOF_LASTS, Ask, Progress, Source, asks, observe, rollback_capability, slots
+from watchdog.prometheus import Range
 from watchdog.ramp import same
 from watchdog.reask import NOTHING_AGAIN, Key, again, forget, unsettled
 from watchdog.recall import Recalled, checkpoint_text, excused, is_unanswered, newest_due, refold, simulated
-from watchdog.watch import Found
 
 BATCH = 2_000
 """Slots back-filled in one tick: about 17 hours at 30 s; the next tick follows at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The flag as this tick read it, or why it could not be read."""
+class Bounded:
+    """A source for one tick: however many rounds of questions that takes, all of them have `seconds` together.
 
-    reading: FlagReading | None
-    error: str = ""
+    The worst case that is proved before a start has room for one deadline a tick, not for one a round.
+    """
 
+    def __init__(self, source: Source, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._source, self._seconds, self._monotonic = source, seconds, monotonic
+        self._expires = monotonic() + seconds
 
-@dataclass(slots=True)
-class Batch:
-    """What one tick measured and folded."""
+    @property
+    def spent(self) -> bool:
+        """Whether nothing more will be asked."""
+        return self._left() <= 0
 
-    found: list[Found] = field(default_factory=list)
-    facts: Facts = field(default_factory=Facts)
-    changed: dict[Key, Measurement] = field(default_factory=dict)
-    opened: list[tuple[Breach, bool]] = field(default_factory=list)
-    closed: list[Breach] = field(default_factory=list)
-    unconfirmed: list[BreachFact] = field(default_factory=list)
-    checkpoint: tuple[int, str] | None = None
-    behind: bool = False
+    def instants(self, expressions: Sequence[str], at: int, deadline: float | None = None) -> list[Series]:
+        """As the source answers, in the time that is left."""
+        if self.spent:
+            return [self._unasked((at,)) for _ in expressions]
+        return self._source.instants(expressions, at, self._within(deadline))
 
-    def measured(self, grid: str) -> list[tuple[str, Measurement]]:
-        """Every new measurement of one grid, by objective."""
-        fresh = [(name, m) for name, measured in self.facts.of(grid).items() for m in measured]
-        return fresh + [(name, m) for (kind, name, _), m in self.changed.items() if kind == grid]
+    def ranges(
+        self, requests: Sequence[Range], deadline: float | None = None, on_progress: Progress | None = None
+    ) -> list[Series]:
+        """As the source answers, in the time that is left."""
+        if self.spent:
+            return [self._unasked(request.instants) for request in requests]
+        return self._source.ranges(requests, self._within(deadline), on_progress)
+
+    def _left(self) -> float:
+        return self._expires - self._monotonic()
+
+    def _within(self, deadline: float | None) -> float:
+        left = math.ceil(10 * self._left()) / 10  # sentences name it
+        return left if deadline is None else min(deadline, left)
+
+    def _unasked(self, instants: Iterable[int]) -> Series:
+        why = f"not asked: earlier answers took the {self._seconds:g} s that a tick has for all of them."
+        return Series(problems=dict.fromkeys(instants, (Reason.UNREACHABLE, why)))
 
 
 class Gather:
@@ -52,11 +83,15 @@ class Gather:
         self.ledger = ledger
         self.source = source
         self.flags = flags
+        self.alarms = Alarms()
 
-    def gather(self, memory: Recalled, now: float, look: Look, *, complete: bool) -> Batch:
+    def gather(
+        self, memory: Recalled, now: float, look: Look, *, complete: bool, carried: Sequence[tuple[Breach, bool]] = ()
+    ) -> Batch:
         """Measure and fold everything that is due at `now`, oldest first.
 
         `complete` says that the ledger has all that was folded so far: only then can the past be folded again.
+        `carried` are breaches of earlier ticks that are to be decided on now.
         """
         batch = Batch()
         watch, rollout = memory.watch, memory.rollout
@@ -68,15 +103,22 @@ class Gather:
         batch.behind = until < due
         silent = {name for grid, name, at in memory.unanswered if (grid, at) == ("slot", watch.at)}
         newest = max(watch.at, newest_due(rollout, now)) if memory.control.phase.terminal else watch.at
-        batch.facts = observe(rollout, self.source, asks(rollout, watch.at, until), rollout.tick_deadline)
+        before = watch.at
+        source = Bounded(self.source, rollout.tick_deadline)
+        batch.facts = observe(rollout, source, asks(rollout, watch.at, until), rollout.tick_deadline)
         recovered = self._remember_unanswered(memory, now, batch, silent)
         repeated = again(rollout, memory.unanswered, now, newest, recovered) if complete else NOTHING_AGAIN
         if repeated.asks:
-            self._ask_again(memory, now, batch, list(repeated.asks), repeated.wanted)
+            self._ask_again(memory, now, batch, source, list(repeated.asks), repeated.wanted)
         if batch.changed:
             self._refold(memory, batch)
         self._fold(memory, now, batch, until, look)
         forget(rollout, memory.unanswered, max(newest, watch.at))
+        opened = [breach for breach, _ in (*carried, *batch.opened)]
+        questions = cohorts.fresh(rollout, watch, memory.timeline, opened)
+        questions += cohorts.going_on(rollout, watch, memory.timeline, memory.control.shared, before)
+        if questions:
+            batch.compared = cohorts.compare(rollout, source, questions, rollout.tick_deadline)
         return batch
 
     def _watched_until(self, memory: Recalled, now: float) -> int | None:
@@ -97,9 +139,17 @@ class Gather:
         return None
 
     def _ask_again(
-        self, memory: Recalled, now: float, batch: Batch, repeated: list[Ask], wanted: frozenset[Key]
+        self,
+        memory: Recalled,
+        now: float,
+        batch: Batch,
+        source: Bounded,
+        repeated: list[Ask],
+        wanted: frozenset[Key],
     ) -> None:
-        facts = observe(memory.rollout, self.source, repeated, memory.rollout.tick_deadline)
+        if source.spent:
+            return  # they are as due at the next tick
+        facts = observe(memory.rollout, source, repeated, memory.rollout.tick_deadline)
         for grid in ("slot", "step", "slice"):
             for name, measured in facts.of(grid).items():
                 for measurement in measured:
@@ -145,14 +195,18 @@ class Gather:
         newest = newest_due(rollout, now)
 
         drilled = self._drilled(rollout, watch.at, until)
+        alarms = self.alarms.judge(self.ledger, rollout, watch.at, until)
+
+        def judged(objective: Objective, at: int) -> Evaluation:
+            if objective.internal == "rollback_capability":
+                return rollback_capability(objective, drilled, at)
+            if objective.internal == "alert_noise":
+                late = now - (at + rollout.delay) > rollout.live_within
+                return while_down(alarms(objective, at)) if late else alarms(objective, at)
+            return self._flag_ramp(memory, now, at, look, live=at == newest)
 
         def internal(at: int) -> dict[str, Evaluation]:
-            return {
-                o.name: rollback_capability(o, drilled, at)
-                if o.internal == "rollback_capability"
-                else self._flag_ramp(memory, now, at, look, live=at == newest)
-                for o in internals
-            }
+            return {objective.name: judged(objective, at) for objective in internals}
 
         def excuse(at: int) -> frozenset[str]:
             return excused(internal(at), internals)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
 from watchdog import __version__
 from watchdog.config import load_all
 from watchdog.config.settings import Settings
-from watchdog.errors import ConfigError, LedgerError, Problem, Refused
+from watchdog.errors import ConfigError, LedgerConflict, LedgerError, Problem, Refused
 from watchdog.ledger import Ledger, StoredRollout
+from watchdog.model import Rollout
 
 log = structlog.get_logger()
 
@@ -41,8 +43,7 @@ class Intake:
             try:
                 stored = self.ledger.rollout(loaded.name)
                 if stored is None:
-                    stored = self.ledger.add_rollout(loaded, file=str(path), engine=__version__, now=self.clock())
-                    log.info("seen", rollout=loaded.name, file=str(path))
+                    stored = self._add(loaded, path)
             except LedgerError as error:
                 if strict and not isinstance(error, Refused):
                     raise
@@ -55,6 +56,18 @@ class Intake:
         if strict and problems:
             raise ConfigError(problems)
         return found
+
+    def _add(self, loaded: Rollout, path: Path) -> StoredRollout:
+        """Record a rollout as pending; another process with the same file may do so this moment. Raises LedgerError."""
+        try:
+            stored = self.ledger.add_rollout(loaded, file=str(path), engine=__version__, now=self.clock())
+        except (LedgerConflict, Refused):
+            other = self.ledger.rollout(loaded.name)
+            if other is None:
+                raise
+            return other
+        log.info("seen", rollout=loaded.name, file=str(path))
+        return stored
 
     def say_once(self, key: str, what: str, why: str) -> None:
         """A warning, unless this was the last thing said about `key`."""

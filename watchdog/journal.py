@@ -20,6 +20,8 @@ from sqlalchemy import make_url
 
 from watchdog.errors import LedgerError
 
+LISTED = 5
+"""Numbers of unreadable lines that a sentence lists."""
 RESERVE = 65_536
 """Bytes kept beside the journal, so that an entry can still be written when a full disk stopped the ledger."""
 
@@ -60,17 +62,20 @@ class Journal:
         found: list[dict[str, Any]] = []
         unreadable = []
         for number, line in enumerate(data.splitlines(), start=1):
+            if not line.strip():
+                continue
             try:
                 entry = json.loads(line)
-            except ValueError:
+            except (RecursionError, ValueError):
                 entry = None
             if isinstance(entry, dict):
                 found.append(entry)
-            elif line.strip():
+            else:
                 unreadable.append(number)
         self.torn = None
         if unreadable:
-            lines = ", ".join(str(number) for number in unreadable)
+            lines = ", ".join(str(number) for number in unreadable[:LISTED])
+            lines += f" and {len(unreadable) - LISTED} more" if len(unreadable) > LISTED else ""
             self.torn = (
                 f"{self.path}: line {lines} cannot be read, the program died while writing; what was done then is in "
                 f"the flag's own history, and the line is kept in {self._settled.name} when the journal is settled"

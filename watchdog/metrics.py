@@ -1,4 +1,4 @@
-"""The watchdog's own metrics, in a registry of their own. Knows no other module; every name is in docs/metrics.md.
+"""The watchdog's own metrics, in a registry of their own: every name is in docs/metrics.md.
 
 Gauges follow a rollout's `status --json` object. Counters start at 0 with the process, as Prometheus expects. What
 the ledger holds once (a reset, a breach, a rollback's stamp) is counted once, however often it is handed over.
@@ -6,25 +6,17 @@ the ledger holds once (a reset, a breach, a rollback's stamp) is counted once, h
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+
+from watchdog.instruments import PREFIX, Instruments
 
 __all__ = ["CONTENT_TYPE", "PREFIX", "ROLLBACK_RESULTS", "ROLLBACK_STAGES", "Metrics"]
 
-PREFIX = "slo_watchdog"
 PHASES = ("pending", "ramping", "soaking", "rolling_back", "rolled_back", "signed_off", "stopped")
 ROLLBACK_RESULTS = ("confirmed", "recovered")
 """Counted when the flag reads what the rollback asked for, and when the breach that caused it has closed."""
@@ -38,99 +30,10 @@ ROLLBACK_STAGES = (
 NOTIFICATION_RESULTS = ("sent", "failed", "refused")
 EMERGENCY = "emergency"
 """The service of the emergency flags."""
-_QUERY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_STAGE_SECONDS = (0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0)
 
 
-class Metrics:
+class Metrics(Instruments):
     """Everything that `/metrics` tells. Threads share it; no method raises or waits for anything."""
-
-    def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter: nobody asks
-        self.registry = CollectorRegistry()
-        self._lock = threading.Lock()
-        self._seen: set[tuple[str, ...]] = set()
-        ProcessCollector(registry=self.registry)
-        self._rollouts()
-        self._source()
-        self._decisions()
-        self._flag_audit()
-        self._people()
-
-    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
-        return Gauge(f"{PREFIX}_{name}", help_text, labels, registry=self.registry)
-
-    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
-        return Counter(f"{PREFIX}_{name}", help_text, labels, registry=self.registry)
-
-    def _histogram(self, name: str, help_text: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(f"{PREFIX}_{name}", help_text, labels, registry=self.registry, buckets=buckets)
-
-    def _rollouts(self) -> None:
-        gauge = self._gauge
-        self._build = gauge("build_info", "Always 1; the version that runs is in the label.", "version")
-        self._leader = gauge("leader", "1 while this process acts on the ledger, 0 while another one does.")
-        self._slot = gauge(
-            "last_slot_timestamp_seconds", "Grid instant of the newest slot that was evaluated.", "rollout"
-        )
-        self._phase = gauge(
-            "rollout_phase", "1 for the phase that the rollout is in, 0 for all others.", "rollout", "phase"
-        )
-        self._held = gauge("rollout_on_hold", "1 while the ramp stands still until a person resumes it.", "rollout")
-        self._passed = gauge("window_slices_passed", "Consecutive good slices of the current window.", "rollout")
-        self._required = gauge("window_slices_required", "Good slices that complete the window.", "rollout")
-        self._desired = gauge("flag_percent_desired", "Exposure that the ledger asks for, in percent.", "rollout")
-        self._actual = gauge(
-            "flag_percent_actual", "Exposure that the flag last read, in percent; absent while unknown.", "rollout"
-        )
-
-    def _source(self) -> None:
-        self._evaluations = self._counter(
-            "evaluations_total",
-            "Verdicts on slots; one that settled data changed counts once more.",
-            *("rollout", "objective", "verdict", "reason"),
-        )
-        self._backfilled = self._counter(
-            "slots_backfilled_total", "Slots evaluated too late to be acted on at once.", "rollout"
-        )
-        self._queries = self._histogram(
-            "query_duration_seconds", "Time that Prometheus took to answer.", _QUERY_SECONDS
-        )
-        self._query_errors = self._counter("query_errors_total", "Queries without a usable answer.", "reason")
-        self._age = self._gauge(
-            "source_sample_age_seconds", "Age of the newest sample at the last tick, where it is known.", "rollout"
-        )
-
-    def _decisions(self) -> None:
-        self._resets = self._counter("window_resets_total", "Times that a window began anew.", "rollout", "objective")
-        self._breaches = self._counter("breaches_total", "Breaches that opened.", "rollout", "objective")
-        self._rollbacks = self._counter("rollbacks_total", "Rollbacks by what became of them.", "rollout", "result")
-        self._stages = self._histogram(
-            "rollback_seconds", "Time that each stage of a rollback took.", _STAGE_SECONDS, "rollout", "stage"
-        )
-
-    def _flag_audit(self) -> None:
-        self._percent = self._gauge(
-            "flag_percent", "Exposure that a flag last read, in percent, of any service.", "service", "flag"
-        )
-        self._emergency = self._gauge("emergency_flag", "1 while an emergency flag is on for anybody.", "flag")
-        self._changes = self._counter(
-            "flag_changes_total", "Changes of flags, tried and found.", "actor_kind", "action", "result"
-        )
-        self._journal = self._gauge(
-            "flag_audit_journal_entries", "Changes of flags that wait for the ledger in its journal."
-        )
-
-    def _people(self) -> None:
-        self._notifications = self._counter(
-            "notifications_total", "Attempts to deliver a message.", "channel", "result"
-        )
-        self._unsent = self._gauge("notifications_unsent", "Messages that a channel has not taken yet.")
-        self._oldest = self._gauge("notification_oldest_age_seconds", "Age of the oldest message not yet taken.")
-        self._job_errors = self._counter(
-            "job_errors_total", "Jobs that failed, were missed or overran.", "rollout", "kind"
-        )
-        self._http_errors = self._counter("http_errors_total", "HTTP requests that ended in an internal error.")
 
     # --- what the daemon tells -------------------------------------------------------------------------------------
 
@@ -138,8 +41,30 @@ class Metrics:
         """Which version runs."""
         self._build.labels(version).set(1)
 
+    def set_rollout(self, rollout: str, service: str, flag: str, version: str) -> None:
+        """What a rollout is about."""
+        self._info.labels(rollout, service, flag, version).set(1)
+
+    def forget(self, rollout: str) -> None:
+        """Another process acts for this rollout: what this one has seen of it is shown no more.
+
+        Should it come back here, it is as with a new process: what is past is no increase.
+        """
+        for instrument in self._of_rollouts:
+            instrument.remove_by_labels({"rollout": rollout})
+        with self._lock:
+            self._seen = {fact for fact in self._seen if fact[1] != rollout}
+
+    def set_waiting(self, rollout: str, seconds: float) -> None:
+        """For how long its next step is overdue."""
+        self._waiting.labels(rollout).set(seconds)
+
+    def on_deadman(self, result: str) -> None:
+        """A ping of the dead man's switch: `ok`, `blind` or `undelivered`."""
+        self._deadman.labels(result).inc()
+
     def set_leader(self, leader: bool) -> None:  # noqa: FBT001
-        """Whether this process acts on the ledger."""
+        """Whether this process acts for anything on the ledger."""
         self._leader.set(int(leader))
 
     def on_tick(
@@ -173,6 +98,8 @@ class Metrics:
             self._resets.labels(rollout, objective["name"])
         for result in ROLLBACK_RESULTS:
             self._rollbacks.labels(rollout, result)
+        for stage, *_ in ROLLBACK_STAGES:
+            self._stages.labels(rollout, stage)
 
     def _set_state(self, rollout: str, status: Mapping[str, Any]) -> None:
         for phase in PHASES:
@@ -205,7 +132,7 @@ class Metrics:
             self._query_errors.labels(reason).inc()
 
     def on_sample_age(self, rollout: str, seconds: float) -> None:
-        """How old the newest sample was that a tick saw."""
+        """How old the newest slot was, at a tick, that Prometheus had samples for."""
         self._age.labels(rollout).set(max(0.0, seconds))
 
     def on_breach(self, rollout: str, objective: str, at: object = None) -> None:
@@ -231,10 +158,15 @@ class Metrics:
         for name in names:
             for result in NOTIFICATION_RESULTS:
                 self._notifications.labels(name, result)
+            self._paused.labels(name).set(0)
 
     def on_notification(self, channel: str, result: str) -> None:
         """A channel was given a message: `sent`, `failed` (tried again later) or `refused` (never again)."""
         self._notifications.labels(channel, result).inc()
+
+    def set_paused(self, channel: str, *, paused: bool) -> None:
+        """Whether nothing is sent to a channel until its pause ends."""
+        self._paused.labels(channel).set(int(paused))
 
     def set_unsent(self, count: int, oldest_age: float) -> None:
         """How many messages wait, and the age of the oldest in seconds."""
@@ -255,6 +187,10 @@ class Metrics:
         """How many changes of flags wait for the ledger."""
         self._journal.set(entries)
 
+    def set_serving(self, address: str, *, up: bool) -> None:
+        """Whether the process that answers readers at an address is there."""
+        self._serving.labels(address).set(int(up))
+
     def on_job_error(self, rollout: str, kind: str) -> None:
         """A job failed; `kind` says how."""
         self._job_errors.labels(rollout, kind).inc()
@@ -262,6 +198,14 @@ class Metrics:
     def on_http_error(self) -> None:
         """A request ended in an internal error."""
         self._http_errors.inc()
+
+    def on_http_refused(self, why: str) -> None:
+        """A request was refused for who sent it; `why` is the kind of the problem."""
+        self._http_refused.labels(why).inc()
+
+    def set_tokens_file(self, *, ok: bool) -> None:
+        """Whether the tokens file could be read when it last changed."""
+        self._tokens_file.set(int(ok))
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format (`CONTENT_TYPE`)."""

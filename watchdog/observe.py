@@ -15,7 +15,8 @@ from watchdog.evaluate import NOTHING, Answers, evaluate, measure
 from watchdog.ledger import Drilled
 from watchdog.model import Evaluation, Kind, Measurement, Objective, Reason, Rollout, Series, Verdict
 from watchdog.prometheus import Range
-from watchdog.quantities import format_duration, promql_duration, rfc3339
+from watchdog.quantities import format_duration, rfc3339
+from watchdog.queries import expressions
 from watchdog.watch import Slot
 
 Progress = Callable[[int, int], None]
@@ -127,19 +128,6 @@ def _answer(
     else:
         found = source.ranges(wanted, deadline, on_progress)
     requests.update(zip(wanted, found, strict=True))
-
-
-def expand(query: str, seconds: float, cohort: str | None) -> str:
-    """The query as it is sent: `$range` in whole milliseconds at the finest, `$cohort` as a label matcher."""
-    return query.replace("$range", promql_duration(seconds)).replace("$cohort", cohort or "")
-
-
-def expressions(rollout: Rollout, objective: Objective, seconds: float, *, control: bool = False) -> dict[str, str]:
-    """The objective's queries as sent, by role (bad, total, value, fresh)."""
-    cohorts = rollout.cohorts
-    cohort = None if cohorts is None else (cohorts.control if control else cohorts.exposed)
-    roles = {"bad": objective.bad, "total": objective.total, "value": objective.value, "fresh": objective.fresh}
-    return {role: expand(query, seconds, cohort) for role, query in roles.items() if query is not None}
 
 
 def _expressions(rollout: Rollout, ask: Ask) -> Iterable[str]:

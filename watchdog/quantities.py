@@ -21,6 +21,8 @@ UNITS = {
 """Seconds of a unit, largest first: a compound such as 1h30m names each at most once, in this order."""
 LONGEST = 10 * 365 * 86400
 """Ten years: what is longer is a slip of the pen."""
+FIRST, LAST = -62_135_596_800.0, 253_402_300_799.0
+"""The first and the last second with a date that can be written: the years 1 to 9999 in UTC."""
 _NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?")
 _PART = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(ms|[wdhms])")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
@@ -175,8 +177,11 @@ def _plain(number: Decimal) -> str:
 
 
 def rfc3339(at: float) -> str:
-    """An instant (epoch seconds) in UTC, with milliseconds only where it has any: `2026-11-22T09:00:00Z`."""
-    moment = datetime.fromtimestamp(round(at * 1000) / 1000, UTC)
+    """An instant (epoch seconds) in UTC, with milliseconds only where it has any: `2026-11-22T09:00:00Z`.
+
+    What lies before the year 1 or after 9999, as a zone makes it, is written as the nearest second that has a date.
+    """
+    moment = datetime.fromtimestamp(round(min(max(at, FIRST), LAST) * 1000) / 1000, UTC)
     return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
 
 

@@ -28,6 +28,7 @@ from watchdog.model import (
 )
 from watchdog.observe import as_step
 from watchdog.rolloutfile import rollout_from_resolved
+from watchdog.stamps import engine_of
 from watchdog.track import Track
 from watchdog.watch import Checkpoint, Found, Slot, Watch
 
@@ -49,6 +50,8 @@ class Recalled:
     reports: set[str] = field(default_factory=set)
     last_reading: ReadingFact | None = None
     """The newest flag reading that the ledger has, or will have when it is back."""
+    engine: str = ""
+    """The version of this program that acted for the rollout last, as the ledger has it or will have it."""
 
 
 def recall(ledger: Ledger, name: str) -> Recalled:
@@ -56,7 +59,7 @@ def recall(ledger: Ledger, name: str) -> Recalled:
     stored = ledger.rollout(name)
     if stored is None:
         raise KeyError(name)
-    rollout = rollout_from_resolved(stored.resolved, stored.text)
+    rollout = rollout_from_resolved(stored.resolved, stored.text, stored.name)
     control = Control.from_dict(dict(stored.control)) if stored.control else Control(phase=stored.phase)
     timeline = Timeline()
     for fact in ledger.exposures(stored.id):
@@ -65,6 +68,7 @@ def recall(ledger: Ledger, name: str) -> Recalled:
     reports = _frozen(ledger, stored.id)
     memory = Recalled(stored, rollout, control, timeline, None, breaches, reports=reports)
     memory.last_reading = ledger.latest_reading(stored.id)
+    memory.engine = engine_of(stored.engine, ledger.transitions(stored.id))
     if control.started_at is not None:
         memory.watch = begin(rollout, control)
         last = stored.last_slot if stored.last_slot is not None else control.started_at

@@ -7,23 +7,30 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from watchdog import cohorts
+from watchdog.cohorts import Compared
+from watchdog.contributors import described
 from watchdog.control import Control, Timeline
 from watchdog.decide import Decision, Seen, asleep_until, decide, settle
 from watchdog.figures import Tally, figures, window_figures
 from watchdog.ledger import Drilled
 from watchdog.model import (
+    Attribution,
     Breach,
     Command,
     Evaluation,
     Exposure,
     FlagReading,
     Kind,
+    Objective,
     OnBreach,
     Rollout,
     Slice,
     Transition,
     Verdict,
 )
+from watchdog.noise.classify import Known
+from watchdog.noise.objective import AlertNoise
 from watchdog.observe import Facts, Source, asks, observe, rollback_capability, slots
 from watchdog.quantities import rfc3339
 from watchdog.watch import Found, Slot, Watch
@@ -45,6 +52,8 @@ class Replay:
     keep_evaluations: bool = False
     drilled: Sequence[Drilled] = ()
     """How the drills before the end ended, for `rollback_capability`."""
+    alerts: Known | None = None
+    """What was heard of alerts, for `alert_noise`; None where no ledger can tell."""
     left_out: list[dict[str, str]] = field(default_factory=list)
     """Objectives of which nothing is known for that time, and why."""
     skips_quiet_slots: bool = True
@@ -57,8 +66,13 @@ class Replay:
     breaches: list[Breach] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
     slices: list[Slice] = field(default_factory=list)
+    attributions: list[Attribution] = field(default_factory=list)
+    """What the cohorts said of breaches, in the order in which they were asked."""
+    source: Source | None = None
+    """What `run` asks; None before it."""
     evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
     _asleep_until: float = -math.inf
+    _alarms: dict[str, AlertNoise] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._leave_out()
@@ -71,23 +85,31 @@ class Replay:
         self._apply(decide(self.rollout, self.control, self._seen(float(self.start), commands=(command,))))
 
     def _leave_out(self) -> None:
-        """Drop `rollback_capability` where the ledger knows of no drill from before the start: it was not measured."""
-        if any(drill.finished_at <= self.start for drill in self.drilled):
-            return
+        """Drop the objectives of which the ledger knows nothing from before the start: they were not measured."""
         rollout, alpha = self.rollout, self.rollout.alpha
-        kept = tuple(o for o in rollout.objectives if o.internal != "rollback_capability")
+        whys = self._unmeasured()
+        kept = tuple(o for o in rollout.objectives if o.internal not in whys)
         if len(kept) == len(rollout.objectives):
             return
-        why = f"the ledger has no drill from before {rfc3339(self.start)}"
         gone = (o for o in rollout.objectives if o not in kept)
-        self.left_out.extend({"objective": objective.name, "why": why} for objective in gone)
+        self.left_out.extend({"objective": o.name, "why": whys[o.internal or ""]} for o in gone)
         self.rollout = replace(rollout, objectives=kept)
         if self.rollout.alpha != alpha:  # the others share the chance of a false rollback as they do live
             sharing = sum(o.on_breach is OnBreach.ROLLBACK for o in kept)
             self.rollout = replace(self.rollout, false_rollback=alpha * sharing)
 
+    def _unmeasured(self) -> dict[str, str]:
+        """The internal objectives that cannot be judged for that time, and why."""
+        whys = {}
+        if not any(drill.finished_at <= self.start for drill in self.drilled):
+            whys["rollback_capability"] = f"the ledger has no drill from before {rfc3339(self.start)}"
+        if self.alerts is None or not any(at <= self.start for at in self.alerts.heard):
+            whys["alert_noise"] = f"the ledger has heard of no alerts before {rfc3339(self.start)}"
+        return whys
+
     def run(self, source: Source, on_slots: OnSlots | None = None) -> None:
         """Ask chunk by chunk, the next one while this one is folded, until the end or a terminal phase."""
+        self.source = source
         with ThreadPoolExecutor(1, thread_name_prefix="replay") as ahead:
             for facts, after, until in self._chunks(source, ahead):
                 for slot in slots(self.rollout, facts, after, until, self._internal):
@@ -129,7 +151,8 @@ class Replay:
         for breach in found.opened:
             self.watch.windows.break_at(breach, rolled_back=False)
         opened = tuple((breach, False) for breach in found.opened)
-        decision = decide(self.rollout, self.control, self._seen(float(slot.at), found=found, opened=opened))
+        seen = self._seen(float(slot.at), found=found, opened=opened, compared=self._compare(found))
+        decision = decide(self.rollout, self.control, seen)
         if decision.took_back is not None:
             self.watch.windows.break_at(decision.took_back, rolled_back=True)
         self._apply(decision)
@@ -138,6 +161,17 @@ class Replay:
         # News of this slot (a reset, say) is told at the next one, as it is live.
         self._asleep_until = -math.inf if news else asleep_until(self.rollout, self.control)
         return found
+
+    def _compare(self, found: Found) -> Compared:
+        """What the cohorts say of the breaches of this slot, asked at the same instants as a live tick asks."""
+        if self.source is None or not (found.opened or self.control.shared):
+            return {}
+        questions = cohorts.fresh(self.rollout, self.watch, self.timeline, found.opened)
+        before = found.at - self.rollout.interval
+        questions += cohorts.going_on(self.rollout, self.watch, self.timeline, self.control.shared, before)
+        compared = cohorts.compare(self.rollout, self.source, questions, None) if questions else {}
+        self.attributions.extend(compared.values())
+        return compared
 
     def _apply(self, decision: Decision) -> None:
         self.control = decision.control
@@ -152,6 +186,7 @@ class Replay:
         found: Found | None = None,
         opened: tuple[tuple[Breach, bool], ...] = (),
         commands: tuple[Command, ...] = (),
+        compared: Compared | None = None,
     ) -> Seen:
         watch = self.watch
         return Seen(
@@ -163,20 +198,25 @@ class Replay:
             verdicts=found.evaluations if found is not None else {},
             opened=opened,
             open_objectives=watch.open_objectives(),
+            open_breaches=watch.open_breaches() if self.control.shared else {},
+            compared=compared or {},
             unknown_since=watch.unknown_since(),
             reading=FlagReading(self.control.desired),
             commands=commands,
         )
 
     def _internal(self, at: int) -> dict[str, Evaluation]:
-        """The simulated flag reads what is desired; drills are those that there were at that time."""
-        return {
-            o.name: rollback_capability(o, self.drilled, at)
-            if o.internal == "rollback_capability"
-            else Evaluation(at, Verdict.PASS, value=0.0)
-            for o in self.rollout.objectives
-            if o.kind is Kind.INTERNAL
-        }
+        """The simulated flag reads what is desired; drills and alerts are those that there were at that time."""
+        return {o.name: self._judged(o, at) for o in self.rollout.objectives if o.kind is Kind.INTERNAL}
+
+    def _judged(self, objective: Objective, at: int) -> Evaluation:
+        if objective.internal == "rollback_capability":
+            return rollback_capability(objective, self.drilled, at)
+        if objective.internal == "alert_noise" and self.alerts is not None:
+            if objective.name not in self._alarms:
+                self._alarms[objective.name] = AlertNoise(objective, self.rollout.service, self.alerts)
+            return self._alarms[objective.name].at(at)
+        return Evaluation(at, Verdict.PASS, value=0.0)
 
     def figures(self) -> dict[str, object]:
         """The object of `replay --json`: what was run, up to the first terminal phase."""
@@ -192,4 +232,5 @@ class Replay:
             exposure=self.timeline.confirmed(),
             transitions=self.transitions,
         )
-        return found | {"left_out": self.left_out}
+        causes = {"causes": described(self.attributions, [])} if self.attributions else {}
+        return found | {"left_out": self.left_out} | causes

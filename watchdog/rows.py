@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from watchdog import __version__
+from watchdog.batch import Batch, Look
 from watchdog.decide import Decision
 from watchdog.evaluate import evaluate
-from watchdog.gather import Batch, Look
 from watchdog.ledger import BreachFact, ExposureFact, ReadingFact, Record
-from watchdog.model import Breach
+from watchdog.messages.transition import of_transitions
+from watchdog.model import Breach, Mode, Notification, Transition
 from watchdog.recall import Recalled
+from watchdog.stamps import ENGINE, by_engine
 
 
 def as_record(
@@ -39,13 +42,16 @@ def as_record(
         steps=batch.measured("step"),
         slice_measurements=batch.measured("slice"),
         slices=[f.closed_slice for f in batch.found if f.closed_slice is not None],
-        transitions=decision.transitions,
+        transitions=(*_taken_over(memory, now), *decision.transitions),
         breaches=_breaches(memory, now, batch, opened, resumed=decision.resumed),
         exposures=_exposures(decision),
         readings=_readings(memory, now, look),
-        notifications=decision.notifications,
+        notifications=_told(memory, decision),
         commands_done=decision.done,
         checkpoint=batch.checkpoint,
+        attributions=tuple(batch.compared.values()),
+        contributors=tuple(batch.contributed),
+        caused_at=now,
     )
 
 
@@ -59,8 +65,25 @@ def as_settled(memory: Recalled, now: float, look: Look | None, decision: Decisi
         transitions=decision.transitions,
         exposures=_exposures(decision),
         readings=_readings(memory, now, look) if look is not None else (),
-        notifications=decision.notifications,
+        notifications=_told(memory, decision),
     )
+
+
+def _taken_over(memory: Recalled, now: float) -> tuple[Transition, ...]:
+    """That another version of this program acts from now on: the figures and the report tell which judged what."""
+    phase = memory.control.phase
+    if memory.engine == __version__ or phase.terminal:
+        return ()
+    why = f"slo-watchdog {__version__} goes on where {memory.engine} stopped"
+    return (Transition(now, ENGINE, phase, phase, why, by_engine(__version__)),)
+
+
+def _told(memory: Recalled, decision: Decision) -> tuple[Notification, ...]:
+    """What people are told, and pipelines of every transition. Observation tells nobody."""
+    if memory.rollout.mode is not Mode.ACT:
+        return decision.notifications
+    name, desired = memory.rollout.name, decision.control.desired
+    return (*decision.notifications, *of_transitions(name, decision.transitions, desired))
 
 
 def _readings(memory: Recalled, now: float, look: Look) -> list[ReadingFact]:

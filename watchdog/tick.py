@@ -7,18 +7,23 @@ recorded waits in `unrecorded` until the ledger is back.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from watchdog.act import Hand, undone
+from watchdog.batch import Batch, Learnt, Look, learn
+from watchdog.causes import Causes
 from watchdog.decide import Decision, Seen, decide
 from watchdog.errors import FlagServiceError, LedgerConflict, LedgerError
 from watchdog.flags.base import FlagService
 from watchdog.flagsystem import FlagSystem
-from watchdog.gather import Batch, Gather, Look
+from watchdog.gather import Gather
 from watchdog.journal import Journal
-from watchdog.ledger import BreachFact, Ledger, Record
-from watchdog.model import Breach, Command, Exposure, FlagReading, Mode, Phase
+from watchdog.lease.model import Grip
+from watchdog.ledger import Fence, Ledger, Record
+from watchdog.model import Command, Exposure, FlagReading, Phase
 from watchdog.observe import Source
+from watchdog.outage import Tell
+from watchdog.proof import Gate, Leave, taken_by, while_pending
 from watchdog.reask import unsettled
 from watchdog.recall import Recalled, begin, recall, simulated
 from watchdog.rows import as_record
@@ -38,16 +43,6 @@ class Ticked:
     phase: Phase = Phase.PENDING
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What a tick found: when, what was measured, the flag, and the breaches to decide on (with late or not)."""
-
-    now: float
-    batch: Batch
-    look: Look
-    opened: tuple[tuple[Breach, bool], ...]
-
-
 class RolloutTick:
     """The tick loop of one rollout; `clock` is read only for the stamps of what was done after the decision."""
 
@@ -60,26 +55,37 @@ class RolloutTick:
         clock: Callable[[], float],
         journal: Journal | None = None,
         system: FlagSystem | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self.name = name
         self.ledger = ledger
         self.source = source
         self.flags = flags
         self.clock = clock
+        self.gate = Gate()
+        """What a start asks for."""
         self.memory: Recalled | None = None
-        self._unrecorded = Unrecorded(name, ledger, journal)
+        self._unrecorded = Unrecorded(name, ledger, journal, tell)
         self._hand = Hand(flags, system, clock, self._unrecorded)
         self._gather = Gather(ledger, source, flags)
+        self.causes = Causes(ledger, source)
         self.evaluated: list[tuple[str, str, str]] = []
         """The last tick's verdicts as (objective, verdict, reason), for the metrics."""
         self.backfilled = 0
         """How many slots of the last tick were too old to be acted on."""
+
+    def lead(self, fence: Fence, grip: Callable[[], Grip]) -> None:
+        """Act under a lease: `fence` goes with every record, `grip` is asked before the flag is touched."""
+        self._unrecorded.fence = fence
+        self._hand.grip, self._hand.leased = grip, True
 
     @property
     def over(self) -> bool:
         """Whether the rollout has ended and no answer that could amend its report is still waited for."""
         memory = self.memory
         if memory is None or memory.control.phase not in (Phase.SIGNED_OFF, Phase.STOPPED) or undone(memory):
+            return False
+        if self.causes.waiting:
             return False
         return memory.control.phase is Phase.STOPPED or not memory.unanswered
 
@@ -90,16 +96,25 @@ class RolloutTick:
         return reading.exposure if reading is not None else None
 
     def tick(self, now: float) -> Ticked:
-        """One tick at wall time `now`. Raises LedgerError only when there is nothing in memory to go on with."""
+        """One tick at wall time `now`. Raises LedgerError only when there is nothing in memory to go on with.
+
+        LedgerConflict when somebody else acts for the rollout.
+        """
+        if self._hand.grip() is Grip.NONE:
+            self.memory = None
+            raise LedgerConflict(f"{self.name}: the lease is over, another process acts for this rollout or may")
         memory = self._recall()
         self._hand.ask(memory)
         look = self._read(memory)
         commands = self._commands(memory)
-        batch = self._gather.gather(memory, now, look, complete=not self._unrecorded.records)
+        complete, carried = not self._unrecorded.records, self._unrecorded.carried
+        batch = self._gather.gather(memory, now, look, complete=complete, carried=carried)
+        batch.contributed = self.causes.take()
         self._account_for(memory, now, batch)
         seen = self._seen(memory, now, batch, look, commands)
         decision = decide(memory.rollout, memory.control, seen)
         ticked = self._carry_out(memory, now, batch, look, seen, decision)
+        self.causes.ask(memory, (breach for breach, _ in batch.opened), now)
         if self._hand.overtaken:
             self.memory, self._hand.overtaken = None, False
         return ticked
@@ -154,6 +169,8 @@ class RolloutTick:
         if batch.behind:  # a resume empties the detectors at the newest slot: first be there
             commands = tuple(command for command in commands if command.verb != "resume")
         emergency, emergency_unknown = self._hand.emergency()
+        pending_start = memory.control.phase is Phase.PENDING
+        leave = while_pending(self.ledger, self.gate, memory.stored, now) if pending_start else Leave()
         return Seen(
             now=now,
             interim=interim,
@@ -163,42 +180,34 @@ class RolloutTick:
             verdicts=watch.latest,
             opened=(*self._unrecorded.carried, *batch.opened),
             open_objectives=watch.open_objectives(),
+            open_breaches=watch.open_breaches() if memory.control.shared else {},
+            compared=batch.compared,
+            contributed=tuple(batch.contributed),
             unsettled=pending,
             unknown_since=watch.unknown_since(),
             reading=FlagReading(memory.control.desired) if simulated(rollout) else look.reading,
             reading_error=look.error,
             smallest_step=self.flags.capabilities.smallest_step,
-            taken_by=self._taken_by(memory),
+            taken_by=None if simulated(rollout) else taken_by(self.ledger, memory.stored, memory.control),
             commands=commands,
             emergency=emergency,
             emergency_unknown=emergency_unknown,
+            proof=leave.proof,
+            waiver=leave.waiver,
+            unproven=leave.unproven,
         )
-
-    def _taken_by(self, memory: Recalled) -> str | None:
-        if memory.control.phase.active or simulated(memory.rollout):
-            return None
-        began = memory.control.started_at or 0
-        try:
-            if memory.control.phase is Phase.ROLLED_BACK:
-                # Whoever started on the flag since may have changed it, and may have ended by now.
-                same_flag = (other for other in self.ledger.rollouts() if other.flag == memory.rollout.flag)
-                found = [other for other in same_flag if (other.started_at or 0) > began]
-            else:
-                active = self.ledger.active_on(memory.rollout.flag)
-                found = [active] if active is not None else []
-        except LedgerError:
-            return "a rollout that the unreadable ledger may hold"
-        return next((other.name for other in found if other.mode is Mode.ACT and other.name != self.name), None)
 
     # --- record and act -----------------------------------------------------------------------------------------
 
     def _carry_out(
         self, memory: Recalled, now: float, batch: Batch, look: Look, seen: Seen, decision: Decision
     ) -> Ticked:
-        facts = _Facts(now, batch, look, seen.opened)
+        facts = Learnt(now, batch, look, seen.opened)
         try:
             self._unrecorded.catch_up(memory)
-            self._unrecorded.record(memory, self._as_record(memory, facts, decision))
+            record = self._as_record(memory, facts, decision)
+            outage = self._unrecorded.outage.end(now)
+            self._unrecorded.record(memory, replace(record, notifications=(*record.notifications, *outage)))
         except LedgerConflict:
             self.memory = None  # somebody else acts for this rollout: start again from what they recorded
             raise
@@ -215,33 +224,39 @@ class RolloutTick:
         return Ticked(sentence, again_in, reports, memory.control.phase)
 
     def _without_ledger(
-        self, memory: Recalled, facts: _Facts, seen: Seen, decision: Decision, error: LedgerError
+        self, memory: Recalled, facts: Learnt, seen: Seen, decision: Decision, error: LedgerError
     ) -> Ticked:
         """The ledger took nothing. Lower exposure all the same, raise none, and keep the facts for later."""
-        before = memory.control
+        before, outage = memory.control, self._unrecorded.outage
+        outage.goes_on(memory.stored.id, memory.rollout, before, facts.now, error)
         if not may_go_on(before, decision, seen.smallest_step):
             self._unrecorded.keep(memory, self._as_record(memory, facts, undecided(before, decision)))
             self._unrecorded.carried = list(seen.opened)
-            _learn(memory, facts)
+            self._unrecorded.hand_over(memory)
+            outage.note()
+            learn(memory, facts)
             why = f"{self.name}: nothing is raised while the ledger fails: {error}"
-            return Ticked(why, None, (), before.phase)
+            return Ticked(why, outage.due_in(facts.now), (), before.phase)
         self._unrecorded.keep(memory, self._as_record(memory, facts, decision))
+        self._unrecorded.hand_over(memory)
         self._unrecorded.carried = []
         self._accept(memory, facts, decision)
         failed = self._hand.act(memory, seen, decision, recorded=False) if lowers(decision, seen) else None
         if decision.control.phase is Phase.ROLLING_BACK and before.phase is not Phase.ROLLING_BACK:
             failed = self._unrecorded.note(facts.now, before.phase, decision) or failed
+        self._unrecorded.hand_over(memory)  # what the flag reads, too
+        outage.note()
         self._hand.drive(memory)
         why = f"{decision.why} (not recorded: {error}{f'; {failed}' if failed else ''})"
-        again_in = AGAIN_SOON if _taking_back(memory) or undone(memory) else None
+        again_in = AGAIN_SOON if _taking_back(memory) or undone(memory) else outage.due_in(facts.now)
         return Ticked(why, again_in, (), memory.control.phase)
 
-    def _as_record(self, memory: Recalled, facts: _Facts, decision: Decision) -> Record:
+    def _as_record(self, memory: Recalled, facts: Learnt, decision: Decision) -> Record:
         return as_record(memory, facts.now, facts.batch, facts.opened, facts.look, decision)
 
-    def _accept(self, memory: Recalled, facts: _Facts, decision: Decision) -> None:
+    def _accept(self, memory: Recalled, facts: Learnt, decision: Decision) -> None:
         """What was decided is now so."""
-        _learn(memory, facts)
+        learn(memory, facts)
         started = memory.control.started_at is None and decision.control.started_at is not None
         memory.control = decision.control
         for at, kind, exposure in decision.exposures:
@@ -265,14 +280,6 @@ class RolloutTick:
             due.add("final")
         memory.reports |= due
         return tuple(sorted(due, reverse=True))
-
-
-def _learn(memory: Recalled, facts: _Facts) -> None:
-    """Remember the breaches that were found, decided on or not."""
-    for breach, late in facts.opened:
-        memory.known_breaches.setdefault((breach.objective, breach.at), BreachFact(breach, facts.now, late))
-    for fact in facts.batch.unconfirmed:
-        memory.known_breaches[fact.breach.objective, fact.breach.at] = fact
 
 
 def _taking_back(memory: Recalled) -> bool:

@@ -13,11 +13,15 @@ from typing import Any
 from watchdog.control import Control
 from watchdog.decide import Decision, Seen
 from watchdog.errors import LedgerError
+from watchdog.handover import hand_over
 from watchdog.journal import Journal
-from watchdog.ledger import ExposureFact, Ledger, Record
+from watchdog.ledger import ExposureFact, Fence, Ledger, Record
+from watchdog.messages.transition import of_transitions
 from watchdog.model import Breach, Notification, Phase, Severity, Transition
+from watchdog.outage import Outage, Tell, told_in
 from watchdog.ramp import above
 from watchdog.recall import Recalled
+from watchdog.stamps import engine_of
 
 DOWN = (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
 
@@ -25,23 +29,31 @@ DOWN = (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
 class Unrecorded:
     """The records of one rollout that wait for the ledger, oldest first."""
 
-    def __init__(self, name: str, ledger: Ledger, journal: Journal | None) -> None:
+    def __init__(self, name: str, ledger: Ledger, journal: Journal | None, tell: Tell | None = None) -> None:
         self.name = name
         self.ledger = ledger
         self.journal = journal
         self.records: list[Record] = []
         self.carried: list[tuple[Breach, bool]] = []
         """Breaches that are recorded or kept as facts, and on which nothing could be decided yet."""
+        self.outage = Outage(name, tell, journal)
+        self.fence: Fence | None = None
+        """The lease that everything is recorded under; None where there are none."""
 
     def record(self, memory: Recalled, record: Record) -> None:
         """Record this now. Raises LedgerError."""
-        memory.stored = replace(memory.stored, revision=self.ledger.record(record))
-        _remember_reading(memory, record)
+        memory.stored = replace(memory.stored, revision=self.ledger.record(replace(record, fence=self.fence)))
+        _remember(memory, record)
 
     def keep(self, memory: Recalled, record: Record) -> None:
         """Record this later, after all that was kept before."""
         self.records.append(record)
-        _remember_reading(memory, record)
+        _remember(memory, record)
+
+    def hand_over(self, memory: Recalled) -> None:
+        """Have people told of what is kept, as far as they must be told at once."""
+        for record in self.records:
+            self.outage.hand_over(memory.stored.id, memory.rollout, record.notifications)
 
     def forget(self) -> None:
         """Drop what is kept: it followed from a state that somebody else has changed, or that is being rebuilt."""
@@ -61,6 +73,7 @@ class Unrecorded:
     def all_recorded(self) -> None:
         """The ledger has everything: the journal's entries are settled when that holds for every rollout in it."""
         self.carried = []
+        self.outage.over()
         if self.journal is None:
             return
         try:
@@ -70,10 +83,12 @@ class Unrecorded:
             return  # the entries stay; a later tick settles them
 
     def _is_recorded(self, entry: Mapping[str, Any]) -> bool:
-        """Whether the ledger knows of the rollback in this entry, or was moved on by somebody since."""
+        """Whether the ledger knows of what is in this entry, or was moved on by somebody since."""
         if entry.get("rollout") == self.name:
             return True
         stored = self.ledger.rollout(str(entry.get("rollout")))
+        if stored is not None and "told" in entry:
+            return told_in(entry).key in {known.key for _, known in self.ledger.recorded(stored.id)}
         return stored is None or stored.phase.value != entry.get("phase")
 
     def note(self, now: float, before: Phase, decision: Decision) -> str | None:
@@ -83,7 +98,7 @@ class Unrecorded:
         """
         if self.journal is None:
             return None
-        page = next((n.key for n in decision.notifications if n.kind == "rollback"), None)
+        page = next((n for n in decision.notifications if n.kind == "rollback"), None)
         at = next((at for at, kind, _ in decision.exposures if kind == "desired"), int(now))
         entry = {
             "rollout": self.name,
@@ -92,13 +107,21 @@ class Unrecorded:
             "control": decision.control.to_dict(),
             "why": decision.why,
             "phase": before.value,
-            "page": page,
+            "page": page.key if page is not None else None,
+            "severity": page.severity.value if page is not None else None,
+            "details": page.details if page is not None else {},
+            "token": self.fence.token if self.fence is not None else None,
         }
         try:
             self.journal.append(entry)
         except LedgerError as error:
             return str(error)
         return None
+
+    def _is_ours(self, entry: Mapping[str, Any]) -> bool:
+        """Whether nobody has led the rollout between the note and us: then what it says is still so."""
+        token = entry.get("token")
+        return token is None or self.fence is None or self.fence.token - int(token) <= 1
 
     def replay(self, memory: Recalled) -> None:
         """After a restart: a rollback that was carried out without a ledger goes on, and is recorded first of all.
@@ -108,14 +131,22 @@ class Unrecorded:
         if self.journal is None:
             return
         mine = [entry for entry in self.journal.entries() if entry.get("rollout") == self.name]
-        entry = next((entry for entry in mine if entry["phase"] == memory.control.phase.value), None)
+        if told := self.outage.replayed(mine):
+            self.keep(memory, Record(memory.stored.id, memory.stored.revision, notifications=told))
+        entry = next((entry for entry in mine if entry.get("phase") == memory.control.phase.value), None)
         if entry is None:
+            return
+        if not self._is_ours(entry):
+            hand_over(self.ledger, entry)
             return
         at, why = float(entry["at"]), f"recorded late, from the emergency journal: {entry['why']}"
         control = Control.from_dict(dict(entry["control"]))
-        pages = []
+        happened = Transition(at, "rollback", memory.control.phase, control.phase, why)
+        pages = list(of_transitions(self.name, (happened,), control.desired))
         if entry["page"] is not None:
-            pages.append(Notification("rollback", str(entry["page"]), Severity.CRITICAL, why, at))
+            severity = Severity(entry.get("severity") or Severity.CRITICAL)
+            details = dict(entry.get("details") or {})
+            pages.append(Notification("rollback", str(entry["page"]), severity, why, at, details))
         self.keep(
             memory,
             Record(
@@ -123,7 +154,7 @@ class Unrecorded:
                 revision=memory.stored.revision,
                 phase=control.phase,
                 control=control.to_dict(),
-                transitions=(Transition(at, "rollback", memory.control.phase, control.phase, why),),
+                transitions=(happened,),
                 exposures=(ExposureFact(float(entry["from"]), "desired", control.desired),),
                 notifications=pages,
             ),
@@ -132,9 +163,10 @@ class Unrecorded:
         memory.timeline.add(int(entry["from"]), "desired", control.desired)
 
 
-def _remember_reading(memory: Recalled, record: Record) -> None:
+def _remember(memory: Recalled, record: Record) -> None:
     if record.readings:
         memory.last_reading = record.readings[-1]
+    memory.engine = engine_of(memory.engine, record.transitions)
 
 
 def may_go_on(before: Control, decision: Decision, step: float) -> bool:

@@ -129,9 +129,22 @@ class Watch:
         """The objectives with an open breach episode."""
         return frozenset(name for name, track in self.tracks.items() if track.open is not None)
 
+    def open_breaches(self) -> dict[str, Breach]:
+        """The open breach episodes, by objective."""
+        return {name: track.open for name, track in self.tracks.items() if track.open is not None}
+
     def unknown_since(self) -> dict[str, int]:
-        """Since which slot each objective that is unknown now (low traffic apart) has been so."""
-        return {name: t.unknown_since for name, t in self.tracks.items() if t.unknown_since is not None}
+        """Since which slot each objective that is unknown now (low traffic apart) has been so.
+
+        One about ourselves counts from its first verdict on: before, there was nothing to lose sight of (alerts are
+        counted after an hour of hearing them, drills when there was one).
+        """
+        found = {name: t.unknown_since for name, t in self.tracks.items() if t.unknown_since is not None}
+        first = self.started_at + self.rollout.interval
+        never = (o.name for o in self.rollout.objectives if o.internal and found.get(o.name, first + 1) <= first)
+        for name in never:
+            del found[name]
+        return found
 
     def _close_slice(self, slot: Slot, exposure_over: ExposureOver, settled: bool) -> Slice | None:  # noqa: FBT001
         length = self.rollout.window.slice

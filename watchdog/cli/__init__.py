@@ -8,8 +8,30 @@ from typing import Annotated
 
 import typer
 
+import watchdog.cli.lean  # noqa: F401 - before anything else loads structlog
 from watchdog import __version__
-from watchdog.cli import configuration, drill, flags, flagset, observation, operation, past, preflight
+from watchdog.cli import (
+    care,
+    configuration,
+    deployments,
+    drill,
+    evidence,
+    feasibility,
+    flags,
+    flagset,
+    gate,
+    ledger,
+    noise,
+    notify,
+    observation,
+    operation,
+    past,
+    preflight,
+    rules,
+    serve,
+    tests,
+    tokens,
+)
 from watchdog.cli.shared import say_error
 from watchdog.errors import ConfigError, SourceError, WatchdogError
 
@@ -46,12 +68,24 @@ def root(
 
 configuration.add_to(app)
 observation.add_to(app)
+gate.add_to(app)
+evidence.add_to(app)
 operation.add_to(app)
+deployments.add_to(app)
+serve.add_to(app)
 past.add_to(app)
+feasibility.add_to(app)
 drill.add_to(app)
 preflight.add_to(app)
 flagset.add_to(flags.app)
 app.add_typer(flags.app, name="flags")
+care.add_to(ledger.app)
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(noise.app, name="noise")
+app.add_typer(notify.app, name="notify")
+app.add_typer(rules.app, name="rules")
+app.add_typer(tests.app, name="tests")
+app.add_typer(tokens.app, name="tokens")
 
 
 def main() -> None:

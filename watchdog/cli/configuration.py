@@ -13,7 +13,7 @@ from watchdog.cli.shared import AsJson, Config, print_json, print_table, say_err
 from watchdog.config import load_all
 from watchdog.config.settings import Settings
 from watchdog.connect import open_prometheus
-from watchdog.errors import ConfigError
+from watchdog.errors import ConfigError, Problem
 from watchdog.logs import secrets_in, set_up
 from watchdog.model import Rollout
 from watchdog.prometheus import Prometheus
@@ -32,7 +32,7 @@ def init(
     prometheus: Annotated[str | None, typer.Option(help="propose objectives from what this server has")] = None,
     job: Annotated[str | None, typer.Option(help="the job label of the service's metrics")] = None,
 ) -> None:
-    """Write a commented starter configuration that passes `check`.
+    """Write a commented starter configuration that passes `check`. Exit: 0, 2 invalid, 4 unreachable.
 
     Examples: `slo-watchdog init demo`, `slo-watchdog init demo --prometheus http://127.0.0.1:9090 --job checkout`.
     """
@@ -68,7 +68,10 @@ def check(
     settings = settings_of(ctx, config)
     loaded = load_all(settings)
     problems = [problem for _, item in loaded if isinstance(item, ConfigError) for problem in item.problems]
+    problems += _refused_channels(settings) + _refused_doors(settings)
     rollouts = [(path, item) for path, item in loaded if isinstance(item, Rollout)]
+    unexplained, notes = _unexplained(rollouts)
+    problems += unexplained
     judged = [(path, rollout, judge(rollout)) for path, rollout in rollouts]
     findings = []
     if online and rollouts:
@@ -87,13 +90,15 @@ def check(
                     {"rollout": f.rollout, "objective": f.objective, "level": f.level, "message": f.message}
                     for f in findings
                 ],
-                "notes": list(settings.warnings),
+                "notes": [*settings.warnings, *notes],
             }
         )
     else:
         for problem in problems:
             say_error(str(problem))
         _print_judged(settings, judged)
+        for note in notes:
+            typer.echo(f"note: {note}")
         for finding in findings:
             mark = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}[finding.level]
             typer.echo(f"{mark} {finding.place}: {finding.message}")
@@ -103,6 +108,47 @@ def check(
             typer.echo(f"ok: {len(rollouts)} rollout{'s' if len(rollouts) != 1 else ''}, nothing to correct")
     if wrong:
         raise typer.Exit(2)
+
+
+def _refused_channels(settings: Settings) -> list[Problem]:
+    """What the daemon would refuse to open of `notify:`, such as a key that cannot be one. Reaches nothing."""
+    from watchdog.notifiers import open_channels  # noqa: PLC0415 - `run` has them imported by the daemon
+
+    try:
+        for channel in open_channels(settings.notify):
+            channel.close()
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+def _refused_doors(settings: Settings) -> list[Problem]:
+    """What is wrong with the files that say who is let in, and with the certificate. Listens nowhere."""
+    from watchdog.access.tokenfile import read_tokens  # noqa: PLC0415 - only here
+    from watchdog.web.tls import check_tls  # noqa: PLC0415
+
+    found = []
+    tokens = settings.http.tokens_file
+    try:
+        if tokens is not None:
+            read_tokens(tokens)
+    except ConfigError as error:
+        found += error.problems
+    try:
+        check_tls(settings.http.tls)
+    except ConfigError as error:
+        found += error.problems
+    return found
+
+
+def _unexplained(rollouts: list[tuple[Path, Rollout]]) -> tuple[list[Problem], list[str]]:
+    """What `explain_by:` cannot do: refused for counts, a note for numbers."""
+    if not any(objective.explain_by for _, rollout in rollouts for objective in rollout.objectives):
+        return [], []
+    from watchdog.rulelint import explaining  # noqa: PLC0415 - the daemon starts without it
+
+    problems = [problem for path, rollout in rollouts for problem in explaining.refusals(rollout, str(path))]
+    return problems, [note for _, rollout in rollouts for note in explaining.notes(rollout)]
 
 
 def _as_data(path: Path, rollout: Rollout, judgement: Judgement) -> dict[str, object]:

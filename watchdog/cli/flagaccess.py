@@ -6,16 +6,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from watchdog.audit import ChangeLog, open_changes
+from watchdog.cli.remote import steered_at
 from watchdog.cli.shared import say_error
 from watchdog.config.settings import Settings
 from watchdog.errors import FlagServiceError, LedgerError
 from watchdog.flagsystem import FlagSystem, open_flags
 from watchdog.flagsystem.byhand import ByHand
 from watchdog.ledger import Ledger, open_ledger
+
+if TYPE_CHECKING:
+    from watchdog.client import Client
 
 FAILED = 1
 
@@ -57,3 +63,16 @@ def flags_of(settings: Settings, what: str) -> Iterator[Access]:
         raise typer.Exit(FAILED) from error
     finally:
         changes.close()
+
+
+@contextmanager
+def flags_there(what: str, url: str, token_file: Path | None) -> Iterator[Client]:
+    """The daemon there, for a change of a flag; a service that does not take it is status 1, as it is here."""
+    from watchdog.client import Trouble  # noqa: PLC0415 - most commands need no HTTP
+
+    with steered_at(what, url, token_file) as client:
+        try:
+            yield client
+        except Trouble as error:
+            say_error(f"{what}: {error}")
+            raise typer.Exit(FAILED) from error

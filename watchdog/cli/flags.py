@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from watchdog.audit import parse_head
-from watchdog.cli.flagaccess import FAILED, Access, flags_of
+from watchdog.cli.flagaccess import FAILED, Access, flags_of, flags_there
+from watchdog.cli.flagtables import changed, print_history, print_rollout, print_verification, serves
+from watchdog.cli.remote import TokenFile, Url, daemon_at
 from watchdog.cli.shared import AsJson, By, Config, Why, print_json, print_table, say_error, settings_of, who
 from watchdog.errors import ConfigError, FlagServiceError, Problem, Refused
 from watchdog.flagsystem.views import flag_view, flags_list, history_of, verification_view
 from watchdog.model import FlagReading
+
+if TYPE_CHECKING:
+    from watchdog.client.shapes.flags import FlagChanged
 
 app = typer.Typer(help="The flag service by hand; every change is recorded with its reason.", no_args_is_help=True)
 Flag = Annotated[str, typer.Argument(metavar="FLAG")]
@@ -27,12 +33,17 @@ def get(
     flag: Flag,
     as_json: AsJson = False,  # noqa: FBT002
     service: Service = None,
+    url: Url = None,
+    token_file: TokenFile = None,
     config: Config = None,
 ) -> None:
-    """What a flag serves now.
+    """What a flag serves now. Exit: 0, 1 it cannot be read, 4 no daemon at --url.
 
     Example: `slo-watchdog flags get new-checkout --json`.
     """
+    if url is not None:
+        _get_there(flag, service, url, token_file, as_json=as_json)
+        return
     with flags_of(settings_of(ctx, config), "flags get") as access:
         reading = access.by_hand.service(flag, service).read_surely(flag)
     if as_json:
@@ -46,47 +57,79 @@ def get(
 
 
 @app.command("set")
-def set_(
+def set_(  # noqa: PLR0913, PLR0917 - the form typer wants
     ctx: typer.Context,
     flag: Flag,
     percent: Annotated[float, typer.Argument(metavar="PERCENT", min=0.0, max=100.0)],
     reason: Why,
     by: By = None,
     service: Service = None,
+    url: Url = None,
+    token_file: TokenFile = None,
     config: Config = None,
 ) -> None:
     """Serve a flag to a percentage of all. Refused while an active rollout owns it, unless it lowers.
 
+    Exit: 0, 1 the service did not do it, 2 refused, 4 no daemon at --url.
+
     Example: `slo-watchdog flags set new-checkout 5 --reason "a first look"`.
     """
+    if url is not None:
+        with flags_there(f"flags set {flag}", url, token_file) as client:
+            _say_there(client.set_flag(flag, percent, _reason(reason), by=who(by), service=service))
+        return
     with flags_of(settings_of(ctx, config), "flags set") as access:
         _say(flag, access.by_hand.set(flag, percent, who(by), _reason(reason), service=service), access)
 
 
 @app.command()
 def kill(
-    ctx: typer.Context, flag: Flag, reason: Why, by: By = None, service: Service = None, config: Config = None
+    ctx: typer.Context,
+    flag: Flag,
+    reason: Why,
+    by: By = None,
+    service: Service = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    config: Config = None,
 ) -> None:
     """Take a flag from everybody, unconditionally. The ledger is not needed for it.
 
+    Exit: 0, 1 the service did not do it, 2 refused, 4 no daemon at --url.
+
     Example: `slo-watchdog flags kill new-checkout --reason "an incident"`.
     """
+    if url is not None:
+        with flags_there(f"flags kill {flag}", url, token_file) as client:
+            _say_there(client.kill_flag(flag, reason, by=who(by), service=service))
+        return
     with flags_of(settings_of(ctx, config), "flags kill") as access:
         _say(flag, access.by_hand.kill(flag, who(by), reason, service=service), access)
 
 
 @app.command("list")
-def list_(ctx: typer.Context, as_json: AsJson = False, config: Config = None) -> None:  # noqa: FBT002
+def list_(
+    ctx: typer.Context,
+    as_json: AsJson = False,  # noqa: FBT002
+    url: Url = None,
+    token_file: TokenFile = None,
+    config: Config = None,
+) -> None:
     """Every flag that is known, with what it serves, who changed it last and which rollout owns it.
 
     Example: `slo-watchdog flags list`.
     """
-    with flags_of(settings_of(ctx, config), "flags list") as access:
-        found = flags_list(access.system, access.ledger, ask=True)
+    found: list[Any]
+    if url is not None:
+        with daemon_at(url, token_file) as client:
+            found = list(client.flags())
+    else:
+        with flags_of(settings_of(ctx, config), "flags list") as access:
+            found = flags_list(access.system, access.ledger, ask=True)
     if as_json:
         print_json(found)
         return
-    rows = [[one["flag"], one["service"], _serves(one), _changed(one), one["owner"] or ""] for one in found]
+    rows = [[one["flag"], one["service"], serves(one), changed(one), one["owner"] or ""] for one in found]
     print_table(["flag", "service", "serves", "last change", "rollout"], rows)
 
 
@@ -96,21 +139,28 @@ def status(
     flag: Flag,
     as_json: AsJson = False,  # noqa: FBT002
     service: Service = None,
+    url: Url = None,
+    token_file: TokenFile = None,
     config: Config = None,
 ) -> None:
     """One flag: what it serves, its rollout's strategy, step and next step, what that waits for, its newest changes.
 
     Example: `slo-watchdog flags status new-checkout`.
     """
-    with flags_of(settings_of(ctx, config), "flags status") as access:
-        found = flag_view(access.system, access.ledger, flag, service)
+    found: Any
+    if url is not None:
+        with daemon_at(url, token_file) as client:
+            found = client.flag(flag, service=service)
+    else:
+        with flags_of(settings_of(ctx, config), "flags status") as access:
+            found = flag_view(access.system, access.ledger, flag, service)
     if as_json:
         print_json(found)
         return
-    typer.echo(f"{flag} of {found['service']}: {_serves(found)}")
+    typer.echo(f"{flag} of {found['service']}: {serves(found)}")
     if found["rollout"] is not None:
-        _print_rollout(found["rollout"])
-    _print_history(found["history"])
+        print_rollout(found["rollout"])
+    print_history(found["history"])
 
 
 @app.command()
@@ -120,6 +170,8 @@ def history(
     as_json: AsJson = False,  # noqa: FBT002
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="how many of the newest changes")] = 100,
     service: Service = None,
+    url: Url = None,
+    token_file: TokenFile = None,
     config: Config = None,
 ) -> None:
     """Who changed a flag, when, from what to what and why; the newest change first.
@@ -129,25 +181,32 @@ def history(
 
     Example: `slo-watchdog flags history new-checkout --json --limit 20`.
     """
-    with flags_of(settings_of(ctx, config), "flags history") as access:
-        place = access.by_hand.service(flag, service)
-        with suppress(FlagServiceError):
-            place.read_surely(flag)
-        found = history_of(access.ledger, place, flag, limit)
+    found: list[Any]
+    if url is not None:
+        with daemon_at(url, token_file) as client:
+            found = list(client.flag_history(flag, service=service, limit=min(limit, 1000)))
+    else:
+        with flags_of(settings_of(ctx, config), "flags history") as access:
+            place = access.by_hand.service(flag, service)
+            with suppress(FlagServiceError):
+                place.read_surely(flag)
+            found = history_of(access.ledger, place, flag, limit)
     if as_json:
         print_json(found)
     else:
-        _print_history(found)
+        print_history(found)
 
 
 @app.command()
-def revert(
+def revert(  # noqa: PLR0913, PLR0917 - the form typer wants
     ctx: typer.Context,
     flag: Flag,
     version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="a version of `flags history`")],
     reason: Why,
     by: By = None,
     service: Service = None,
+    url: Url = None,
+    token_file: TokenFile = None,
     config: Config = None,
 ) -> None:
     """Give a flag what an earlier version had (percentage, cohort, audiences), as a new version.
@@ -156,6 +215,10 @@ def revert(
 
     Example: `slo-watchdog flags revert new-checkout 3 --reason "version 4 was a typing error"`.
     """
+    if url is not None:
+        with flags_there(f"flags revert {flag}", url, token_file) as client:
+            _say_there(client.revert_flag(flag, version, _reason(reason), by=who(by), service=service))
+        return
     with flags_of(settings_of(ctx, config), "flags revert") as access:
         _say(flag, access.by_hand.revert(flag, version, who(by), _reason(reason), service=service), access)
 
@@ -185,7 +248,7 @@ def verify(
     if as_json:
         print_json(said)
     else:
-        _print_verification(said)
+        print_verification(said)
     raise typer.Exit(0 if found.sound else FAILED)
 
 
@@ -200,66 +263,21 @@ def _say(flag: str, reading: FlagReading, access: Access) -> None:
     access.say_where()
 
 
-def _serves(found: dict[str, Any]) -> str:
-    if found["percent"] is None:
-        return str(found["error"])
-    said = [f"{found['percent']:g}%", *(["the cohort"] if found["cohort"] else []), *found["audiences"]]
-    latch = f", latched by the rollback of {found['latch']}" if found["latch"] else ""
-    error = f" (recorded; now: {found['error']})" if found["error"] else ""
-    return f"{' and '.join(said)}{latch}{error}"
+def _say_there(found: FlagChanged) -> None:
+    typer.echo(f"{found['flag']}: {serves({**found, 'error': None})}, version {found['service_version']}")
+    if found["recorded"] != "ledger":
+        say_error("recorded in the daemon's journal until its ledger takes it")
 
 
-def _changed(found: dict[str, Any]) -> str:
-    last = found["last_change"]
-    return "" if last is None else f"{last['at']} {last['action']} {last['result']} by {last['by']}"
-
-
-def _print_rollout(found: dict[str, Any]) -> None:
-    typer.echo(
-        f"rollout {found['rollout']}: {found['phase']}, {found['strategy']}, step {found['step']} of {found['steps']}, "
-        f"asked for {found['desired']:g}%{'' if found['confirmed'] else ', not confirmed yet'}"
-    )
-    if found["next"] is not None:
-        when = f", not before {found['next']['not_before']}" if found["next"]["not_before"] else ""
-        typer.echo(f"next step: {_percent(found['next'])}{when}")
-    for reason in found["waiting"]:
-        typer.echo(f"waiting: {reason}")
-    if found["hold"] is not None:
-        hold = found["hold"]
-        typer.echo(f"HELD since {hold['since']} by {hold['by']} ({hold['cause']}): {hold['why']}")
-
-
-def _print_history(found: list[dict[str, Any]]) -> None:
-    """The changes as a table. An intention is left out where its outcome is there; --json has every row."""
-    done = {one["idem"] for one in found if one["result"] != "intended"}
-    rows = [
-        (
-            "" if one["version"] is None else str(one["version"]),
-            f"{one['at'][:10]} {one['at'][11:19]}",
-            f"{one['action']} {one['result']}",
-            " -> ".join(_percent(one[side]) for side in ("before", "after") if side == "after" or one["before"]),
-            one["by"] if not one["rollout"] else f"{one['by']}, {one['rollout']}",
-            f"{one['why']} ({one['error']})" if one["error"] else one["why"],
-        )
-        for one in found
-        if one["result"] != "intended" or one["idem"] not in done
-    ]
-    print_table(("version", "at (UTC)", "what", "serves", "by", "why"), rows)
-
-
-def _percent(content: dict[str, Any] | None) -> str:
-    if content is None or content.get("percent") is None:
-        return "?"
-    besides = ["+cohort"] if content.get("cohort") else []
-    besides += [f"+{name}" for name in content.get("audiences") or ()]
-    return " ".join([f"{content['percent']:g}%", *besides])
-
-
-def _print_verification(said: dict[str, Any]) -> None:
-    for one in said["findings"]:
-        whose = f" ({one['service']}, flag {one['flag']})" if one["flag"] else ""
-        say_error(f"flags verify: change {one['id']}{whose} {one['what']}")
-    waiting = f"; {said['waiting']} more wait for the ledger" if said["waiting"] else ""
-    wrong = len(said["findings"])
-    verdict = f"{wrong} {'finding' if wrong == 1 else 'findings'}" if wrong else "the chain is whole"
-    typer.echo(f"{said['rows']} changes: {verdict}; head {said['head'] or 'none'}{waiting}")
+def _get_there(flag: str, service: str | None, url: str, token_file: Path | None, *, as_json: bool) -> None:
+    with daemon_at(url, token_file) as client:
+        found = client.flag(flag, service=service)
+    if found["percent"] is None or found["error"]:
+        say_error(f"flags get: {found['error']}")
+        raise typer.Exit(FAILED)
+    version = found["service_version"]
+    if as_json:
+        kept = ("flag", "percent", "cohort", "audiences", "members", "latch")
+        print_json({**{name: found[name] for name in kept}, "version": version})  # type: ignore[literal-required]
+    else:
+        typer.echo(f"{flag}: {serves(dict(found))}, version {version}")

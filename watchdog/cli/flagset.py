@@ -6,11 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from watchdog.audit import AuditedFlags, open_changes
+from watchdog.cli.flagaccess import flags_there
+from watchdog.cli.remote import TokenFile, Url, daemon_at
 from watchdog.cli.shared import By, Config, say_error, settings_of, who
 from watchdog.config import load_all
 from watchdog.config.settings import Settings
@@ -19,7 +22,7 @@ from watchdog.errors import ConfigError, FlagServiceError, Refused
 from watchdog.flagsystem import FlagSystem, open_flags
 from watchdog.flagsystem.byhand import ByHand
 from watchdog.ledger import open_ledger
-from watchdog.model import EMERGENCY_FLAGS, FlagReading, Rollout
+from watchdog.model import EMERGENCY_FLAGS, Exposure, FlagReading, Rollout
 
 FAILED, INVALID = 1, 2
 
@@ -99,25 +102,35 @@ def emergency(
     state: Annotated[Switch | None, typer.Argument(metavar="[on|off]")] = None,
     reason: Annotated[str, typer.Option("--reason", help="why; required for a change, and recorded")] = "",
     by: By = None,
+    url: Url = None,
+    token_file: TokenFile = None,
     config: Config = None,
 ) -> None:
     """Switch an emergency flag on or off for everybody at once; without arguments, show which are on.
 
     `ops.shutdown` rolls every active rollout back; `ops.read-only` and `ops.maintenance` hold them, until a person
-    resumes them after it is off. Exit: 0, 1 when the service did not take it.
+    resumes them after it is off. Exit: 0, 1 when the service did not take it, 4 no daemon at --url.
 
     Examples: `slo-watchdog flags emergency`,
     `slo-watchdog flags emergency ops.maintenance on --reason "a new disk"`.
     """
-    settings = settings_of(ctx, config)
     if flag is None:
-        _show(open_flags(settings, None, time.time).emergency)
+        if url is not None:
+            _show_there(url, token_file)
+        else:
+            _show(open_flags(settings_of(ctx, config), None, time.time).emergency)
         return
     if flag not in EMERGENCY_FLAGS:
         raise Refused(f"flags emergency: there is no emergency flag {flag!r}; there are {', '.join(EMERGENCY_FLAGS)}")
     if state is None or not reason.strip():
         missing = "whether it is to be on or off" if state is None else "--reason: everybody will ask why"
         raise Refused(f"flags emergency {flag}: say {missing}")
+    if url is not None:
+        with flags_there(f"flags emergency {flag}", url, token_file) as client:
+            found = client.switch_emergency(flag, reason, on=state is Switch.ON, by=who(by))
+        typer.echo(f"{flag}: {_of_percent(found['percent'])}, version {found['service_version']}")
+        return
+    settings = settings_of(ctx, config)
     with _flags_of(settings) as hand:
         try:
             reading = _switched(hand, flag, who(by), reason, on=state is Switch.ON)
@@ -158,6 +171,17 @@ def _show(service: AuditedFlags) -> None:
     if unknown:
         say_error(f"flags emergency: {unknown}")
         raise typer.Exit(FAILED)
+
+
+def _show_there(url: str, token_file: Path | None) -> None:
+    with daemon_at(url, token_file) as client:
+        found = {one["flag"]: one for one in client.flags() if one["flag"] in EMERGENCY_FLAGS}
+    for flag in EMERGENCY_FLAGS:
+        typer.echo(f"{flag}: {_of_percent(found[flag]['percent'] if flag in found else None)}")
+
+
+def _of_percent(percent: float | None) -> str:
+    return "unknown" if percent is None else _word(FlagReading(Exposure(percent)))
 
 
 def _word(reading: FlagReading) -> str:

@@ -1,4 +1,4 @@
-"""`status`, `history`, `explain`, `report` and `gate`: what the ledger tells. They change nothing."""
+"""`status`, `history`, `explain` and `report`: what the ledger tells. They change nothing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from watchdog.account import Account, exit_of
+from watchdog.account import Account
+from watchdog.cli.evidence import Key, write_bundle
+from watchdog.cli.remote import TokenFile, Url, daemon_at
 from watchdog.cli.shared import (
     AsJson,
     Config,
     Name,
-    duration,
     instant,
     known,
     ledger_of,
@@ -22,18 +23,21 @@ from watchdog.cli.shared import (
     say_error,
     settings_of,
 )
+from watchdog.config.settings import Settings
+from watchdog.errors import ConfigError, Refused
 from watchdog.explain import explain as explained
 from watchdog.freeze import replace_file
-from watchdog.model import Phase
+from watchdog.ledger import Ledger, StoredRollout
+from watchdog.model import Transition
 from watchdog.prometheus.redact import split_credentials
 from watchdog.quantities import rfc3339
 
-POLL = 1.0
+FORMS = ("html", "md", "json")
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (status, history, explain, report, gate):
+    for command in (status, history, explain, report):
         app.command()(command)
 
 
@@ -41,19 +45,29 @@ def status(
     ctx: typer.Context,
     rollout: Annotated[str | None, typer.Argument(metavar="[ROLLOUT]")] = None,
     as_json: AsJson = False,  # noqa: FBT002
+    url: Url = None,
+    token_file: TokenFile = None,
     config: Config = None,
 ) -> None:
-    """Phase, hold, exposure, window and last verdicts with their reasons.
+    """Phase, hold, exposure, window and last verdicts with their reasons. Exit: 0, 2 invalid, 4 no daemon at --url.
 
-    Examples: `slo-watchdog status`, `slo-watchdog status checkout-2.14.0 --json`.
+    Examples: `slo-watchdog status`, `slo-watchdog status checkout-2.14.0 --json`,
+    `slo-watchdog status --url https://watchdog.example`.
     """
-    with ledger_of(settings_of(ctx, config)) as ledger:
-        wanted = [known(ledger, rollout)] if rollout else ledger.rollouts()
-        found = [Account(ledger, stored).status() for stored in wanted]
+    found: list[Any]
+    damaged: list[ConfigError] = []
+    if url is not None:
+        with daemon_at(url, token_file) as client:
+            found = [client.rollout(rollout)] if rollout else list(client.rollouts())
+    else:
+        with ledger_of(settings_of(ctx, config)) as ledger:
+            wanted = [known(ledger, rollout)] if rollout else ledger.rollouts()
+            found, damaged = _statuses(ledger, wanted)
+    for error in damaged:
+        say_error(str(error))
     if as_json:
         print_json(found[0] if rollout else found)
-        return
-    if not found:
+    elif not found and not damaged:
         typer.echo("no rollout yet; a file in `rollouts:` appears here once the daemon has seen it")
     elif rollout:
         _print_one(found[0])
@@ -62,6 +76,21 @@ def status(
             ["rollout", "service", "phase", "exposure", "window", "waits for"],
             [_row(item) for item in found],
         )
+    if damaged:
+        raise typer.Exit(2)
+
+
+def _statuses(ledger: Ledger, wanted: list[StoredRollout]) -> tuple[list[dict[str, Any]], list[ConfigError]]:
+    """The status of each rollout, and what is wrong with those whose row is damaged; alone asked for, it raises."""
+    found, damaged = [], []
+    for stored in wanted:
+        try:
+            found.append(Account(ledger, stored).status())
+        except ConfigError as error:
+            if len(wanted) == 1:
+                raise
+            damaged.append(error)
+    return found, damaged
 
 
 def _row(item: dict[str, Any]) -> list[str]:
@@ -107,8 +136,13 @@ def _print_one(item: dict[str, Any]) -> None:
     if item["hold"]:
         hold = item["hold"]
         typer.echo(f"HELD since {hold['since']} by {hold['by']} ({hold['cause']}): {hold['why']}")
+    if item["leader"]:
+        typer.echo(f"led by {item['leader']}")
     for reason in item["waiting"]:
         typer.echo(f"waiting: {reason}")
+    if item["waiver"]:
+        waiver = item["waiver"]
+        typer.echo(f"{waiver['name']} waived by {waiver['by']} until {waiver['until']}: {waiver['reason']}")
     if item["rollback"]:
         stamps = item["rollback"]
         typer.echo(f"rollback: {stamps['cause']}")
@@ -117,60 +151,113 @@ def _print_one(item: dict[str, Any]) -> None:
     print_table(["objective", "verdict", "reason", "at", "in words"], rows)
 
 
-def history(ctx: typer.Context, rollout: Name, as_json: AsJson = False, config: Config = None) -> None:  # noqa: FBT002
-    """Everything that happened to a rollout, each with its sentence.
+def history(
+    ctx: typer.Context,
+    rollout: Name,
+    as_json: AsJson = False,  # noqa: FBT002
+    url: Url = None,
+    token_file: TokenFile = None,
+    config: Config = None,
+) -> None:
+    """Everything that happened to a rollout, each with its sentence. Exit: 0, 2 invalid, 4 no daemon at --url.
 
     Example: `slo-watchdog history checkout-2.14.0 --json`.
     """
-    with ledger_of(settings_of(ctx, config)) as ledger:
-        told = ledger.transitions(known(ledger, rollout).id)
+    told: list[Any]
+    if url is not None:
+        with daemon_at(url, token_file) as client:
+            told = list(client.transitions(rollout))
+    else:
+        with ledger_of(settings_of(ctx, config)) as ledger:
+            told = [_told(one) for one in ledger.transitions(known(ledger, rollout).id)]
     if as_json:
-        print_json(
-            [
-                {
-                    "at": rfc3339(t.at),
-                    "kind": t.kind,
-                    "from": t.source.value,
-                    "to": t.target.value,
-                    "by": t.by,
-                    "objective": t.objective,
-                    "why": t.why,
-                }
-                for t in told
-            ]
-        )
+        print_json(told)
         return
-    print_table(["at", "what", "by", "in words"], [[rfc3339(t.at), t.kind, t.by, t.why] for t in told])
+    print_table(["at", "what", "by", "in words"], [[one["at"], one["kind"], one["by"], one["why"]] for one in told])
+
+
+def _told(one: Transition) -> dict[str, Any]:
+    phases = {"from": one.source.value, "to": one.target.value}
+    return {
+        "at": rfc3339(one.at),
+        "kind": one.kind,
+        **phases,
+        "by": one.by,
+        "objective": one.objective,
+        "why": one.why,
+    }
 
 
 def explain(
     ctx: typer.Context,
     rollout: Name,
     at: Annotated[str | None, typer.Option(help="a past instant (default: the newest slot)")] = None,
+    url: Url = None,
+    token_file: TokenFile = None,
     config: Config = None,
 ) -> None:
     """For each objective query, value, target, trend, detector and a Prometheus link; what was done, what to do.
 
+    Exit: 0, 2 invalid, 4 no daemon at --url.
+
     Examples: `slo-watchdog explain checkout-2.14.0`, `slo-watchdog explain checkout-2.14.0 --at -2h`.
     """
+    when = instant(at, "--at") if at is not None else None
+    if url is not None:
+        with daemon_at(url, token_file) as client:
+            typer.echo(client.explanation(rollout, when))
+        return
     settings = settings_of(ctx, config)
     with ledger_of(settings) as ledger:
         account = Account(ledger, known(ledger, rollout))
-        when = instant(at, "--at") if at is not None else None
         typer.echo(explained(account, settings.prometheus.url, when))
 
 
-def report(
+def report(  # noqa: PLR0913, PLR0917 - the form typer wants
     ctx: typer.Context,
     rollout: Name,
     form: Annotated[str, typer.Option("--format", help="html, md or json")] = "md",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="a file (default: standard output)")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="write report and evidence into this archive, FILE.tar.gz")
+    ] = None,
+    key: Key = None,
+    url: Url = None,
+    token_file: TokenFile = None,
     config: Config = None,
 ) -> None:
-    """The sign-off report, rebuilt from the ledger.
+    """The sign-off report, rebuilt from the ledger; with --bundle, and all that it stands on, signed.
 
-    Example: `slo-watchdog report checkout-2.14.0 --format html -o report.html`.
+    A daemon at --url gives the report that was signed off, where there is one. Exit: 0, 2 invalid, 4 no daemon there.
+
+    Examples: `slo-watchdog report checkout-2.14.0 --format html -o report.html`,
+    `slo-watchdog report checkout-2.14.0 --bundle evidence.tar.gz --key evidence.key`.
     """
+    if bundle is not None:
+        if url is not None:
+            raise Refused("report: --bundle reads the ledger itself; run it where the daemon runs, without --url")
+        settings = settings_of(ctx, config)
+        with ledger_of(settings) as ledger:
+            write_bundle(settings, ledger, rollout, bundle, key)
+        return
+    if form not in FORMS:
+        say_error(f"report: --format is {form!r}; expected one of {', '.join(FORMS)}")
+        raise typer.Exit(2)
+    if url is not None:
+        with daemon_at(url, token_file) as client:
+            content = client.report(rollout, form=form).content
+    else:
+        content = _built(settings_of(ctx, config), rollout, form)
+    if output is None:
+        typer.echo(content.decode())
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(output, content)
+    typer.echo(f"wrote {output}")
+
+
+def _built(settings: Settings, rollout: str, form: str) -> bytes:
+    """The report as the ledger has it now."""
     from watchdog.report import (  # noqa: PLC0415 - heavy, and the daemon starts without it
         build,
         render_html,
@@ -178,52 +265,8 @@ def report(
         render_markdown,
     )
 
-    renderers = {"html": render_html, "md": render_markdown, "json": render_json}
-    if form not in renderers:
-        say_error(f"report: --format is {form!r}; expected one of {', '.join(renderers)}")
-        raise typer.Exit(2)
-    settings = settings_of(ctx, config)
+    render = {"html": render_html, "md": render_markdown, "json": render_json}[form]
     asked = {"url": split_credentials(settings.prometheus.url)[0]}
     with ledger_of(settings) as ledger:
         account = Account(ledger, known(ledger, rollout))
-        text = renderers[form](build(account.evidence(time.time(), asked)))
-    if output is None:
-        typer.echo(text)
-        return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(output, text.encode())
-    typer.echo(f"wrote {output}")
-
-
-def gate(
-    ctx: typer.Context,
-    rollout: Name,
-    wait: Annotated[bool, typer.Option("--wait", help="until it is decided")] = False,  # noqa: FBT002
-    timeout: Annotated[str | None, typer.Option(help="give up waiting after this long, such as 6h")] = None,
-    until: Annotated[str, typer.Option("--for", help="interim or final")] = "final",
-    config: Config = None,
-) -> None:
-    """For pipelines. Exit: 0 signed off, 1 rolled back or stopped, 3 undecided.
-
-    Example: `slo-watchdog gate checkout-2.14.0 --wait --timeout 6h --for interim`.
-    """
-    if until not in ("interim", "final"):
-        say_error(f"gate: --for is {until!r}; expected interim or final")
-        raise typer.Exit(2)
-    ends = time.monotonic() + duration(timeout, "--timeout") if timeout else None
-    with ledger_of(settings_of(ctx, config)) as ledger:
-        while True:
-            account = Account(ledger, known(ledger, rollout))
-            phase, control = account.control.phase, account.control
-            code = exit_of(phase)
-            if until == "interim" and control.interim_at is not None and code == 3:
-                code = 0
-            expired = ends is not None and time.monotonic() >= ends
-            if code != 3 or not wait or expired:
-                break
-            time.sleep(POLL)
-    window = account.window()
-    progress = f"{window['current']} of {window['required']} slices"
-    ended = f"{phase.value.replace('_', ' ')}" + ("" if phase is Phase.SIGNED_OFF else f", {progress}")
-    typer.echo(f"{rollout}: {ended}")
-    raise typer.Exit(code)
+        return render(build(account.evidence(time.time(), asked))).encode()

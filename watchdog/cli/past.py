@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from watchdog.alarms import Alarms
 from watchdog.cli.shared import AsJson, Config, instant, print_json, print_table, say_error, settings_of
 from watchdog.config.settings import Settings
 from watchdog.connect import open_prometheus
 from watchdog.errors import ConfigError, LedgerError, Problem
 from watchdog.ledger import Drilled, Ledger
 from watchdog.model import Rollout
+from watchdog.noise.classify import Known
 from watchdog.rolloutfile import load_rollout
 
 if TYPE_CHECKING:
     from watchdog.replay import Replay
 
+FROM_LEDGER = ("rollback_capability", "alert_noise")
+"""What Prometheus cannot tell."""
 QUERY_TIMEOUT = 60.0
 """A replay asks for days at once; it may wait longer for an answer than a tick."""
 
@@ -50,10 +56,12 @@ def replay(
     last = math.floor(min(instant(end, "--to"), time.time() - rollout.delay))
     if last <= first:
         raise ConfigError([Problem("--to", "is not after --from (a future end is cut to now - delay)")])
-    run = Replay(rollout, first, last, keep_going, drilled=_drilled(settings, rollout, last))
-    with open_prometheus(settings.prometheus, judge_skew=False, timeout=QUERY_TIMEOUT) as source:
-        source.build_info()
-        _with_progress(run, source)
+    with _recorded(settings, rollout) as ledger:
+        drilled, alerts = _drilled(ledger, last), _alerts(ledger, first, last)
+        run = Replay(rollout, first, last, keep_going, drilled=drilled, alerts=alerts)
+        with open_prometheus(settings.prometheus, judge_skew=False, timeout=QUERY_TIMEOUT) as source:
+            source.build_info()
+            _with_progress(run, source)
     found = run.figures()
     if as_json:
         print_json(found)
@@ -62,23 +70,39 @@ def replay(
     raise typer.Exit(1 if run.breaches else 0)
 
 
-def _drilled(settings: Settings, rollout: Rollout, until: int) -> list[Drilled]:
-    """The drills that the ledger knows of; none where it cannot be read: a replay makes no ledger and mends none."""
-    if all(objective.internal != "rollback_capability" for objective in rollout.objectives):
-        return []
+@contextmanager
+def _recorded(settings: Settings, rollout: Rollout) -> Iterator[Ledger | None]:
+    """The ledger, where the rule needs it and there is one: a replay makes no ledger and mends none."""
     scheme, sqlite, file = settings.ledger.partition("sqlite:///")
-    if sqlite and not scheme and not Path(file).is_file():
-        return []
+    missing = sqlite and not scheme and not Path(file).is_file()
+    if missing or all(objective.internal not in FROM_LEDGER for objective in rollout.objectives):
+        yield None
+        return
     try:
         ledger = Ledger(settings.ledger)
     except LedgerError:
-        return []
+        yield None
+        return
     try:
-        return ledger.drilled(0.0, until)
-    except LedgerError:
-        return []
+        yield ledger
     finally:
         ledger.close()
+
+
+def _drilled(ledger: Ledger | None, until: int) -> list[Drilled]:
+    """The drills that the ledger knows of; none where it cannot be read."""
+    try:
+        return ledger.drilled(0.0, until) if ledger is not None else []
+    except LedgerError:
+        return []
+
+
+def _alerts(ledger: Ledger | None, first: int, last: int) -> Known | None:
+    """What the ledger knows of alerts; None where it cannot be read."""
+    try:
+        return Alarms().known(ledger, first, last) if ledger is not None else None
+    except LedgerError:
+        return None
 
 
 def _with_progress(run: Replay, source: Any) -> None:

@@ -85,6 +85,18 @@ def instant(text: str, place: str) -> float:
         raise ConfigError([Problem(place, f"{error}; {hint}")]) from error
 
 
+def ahead(text: str, place: str, now: float) -> float:
+    """A time later than `now`: RFC 3339, or a duration from now such as `48h`. Raises ConfigError."""
+    hint = "expected a time to come such as 2026-11-22T09:00:00Z, or a duration from now such as 48h"
+    try:
+        at = parse_time(text) if "T" in text or ":" in text else now + parse_duration(text)
+    except ValueError as error:
+        raise ConfigError([Problem(place, f"{error}; {hint}")]) from error
+    if at <= now:
+        raise ConfigError([Problem(place, f"found {text}, which is over; {hint}")])
+    return at
+
+
 def duration(text: str, place: str) -> float:
     """A duration option. Raises ConfigError."""
     try:
@@ -108,4 +120,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(soft_wrap=False).print(table)
+    Console(soft_wrap=False, emoji=False).print(table)  # job:x:rate5m is a recording, not a picture
+
+
+def cell(text: str) -> str:
+    """Other people's text as a table may show it: on one line, and nothing in it acts on the terminal or the table."""
+    from rich.markup import escape  # noqa: PLC0415 - the daemon starts without it
+
+    return escape("".join(sign if sign.isprintable() else " " for sign in text))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from watchdog.online.asked import Finding
+from watchdog.online.asked import Asked, Finding
 from watchdog.online.check import check_online
+from watchdog.online.scrapes import ages, describe
 
-__all__ = ["Finding", "check_online"]
+__all__ = ["Asked", "Finding", "ages", "check_online", "describe"]

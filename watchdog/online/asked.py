@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from watchdog.errors import SourceError
 from watchdog.evaluate import NOTHING, Answers, measure
 from watchdog.model import Measurement, Objective, Rollout, Series
-from watchdog.observe import expand, expressions
 from watchdog.online.promql import Selector, selectors
 from watchdog.prometheus import Prometheus
+from watchdog.queries import expand, expressions
 
 Level = Literal["error", "warning", "ok"]
 LOOKBACK = 300.0
@@ -33,6 +33,8 @@ class Finding:
     level: Level
     place: str
     message: str
+    topic: str = ""
+    """What it is about, where others group by it: unit, bucket, fresh, spacing or retention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,11 @@ class Asked:
     def found(self, level: Level, message: str, key: str = "") -> Finding:
         """A finding about this objective, or one key of it."""
         return Finding(self.rollout.name, self.objective.name, level, self.place(key), message)
+
+
+def about(topic: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings, with their topic."""
+    return (replace(one, topic=topic) for one in findings)
 
 
 class Stored:

@@ -10,7 +10,7 @@ from watchdog.errors import SourceError
 from watchdog.evaluate import evaluate, sentence
 from watchdog.model import Kind, Reason, Rollout, Verdict
 from watchdog.online import labels, scrapes, traffic, units
-from watchdog.online.asked import Asked, Finding, Level, Stored, or_warning
+from watchdog.online.asked import Asked, Finding, Level, Stored, about, or_warning
 from watchdog.prometheus import Prometheus
 
 _RANK = {"error": 0, "warning": 1, "ok": 2}
@@ -49,11 +49,11 @@ def _rollout(
             yield Finding(rollout.name, objective.name, "ok", place, message)
     for one in asked:
         yield from _objective(one, stored)
-    yield from scrapes.freshness(source, asked, deadline)
+    yield from about("fresh", scrapes.freshness(source, asked, deadline))
     if asked:
         intervals = scrapes.spacing(source, server, asked, stored, deadline)
-        yield from or_warning(asked[0], "the distance of the samples", intervals)
-    yield from scrapes.retention(server, rollout)
+        yield from about("spacing", or_warning(asked[0], "the distance of the samples", intervals))
+    yield from about("retention", scrapes.retention(server, rollout))
 
 
 def _ask(asked: Sequence[Asked], source: Prometheus, deadline: float) -> None:
@@ -73,11 +73,11 @@ def _ask(asked: Sequence[Asked], source: Prometheus, deadline: float) -> None:
 def _objective(asked: Asked, stored: Stored) -> Iterator[Finding]:
     yield from _verdict(asked)
     yield from or_warning(asked, "what the queries select", _answers(asked, stored))
-    yield from _units(asked)
+    yield from about("unit", _units(asked))
     if asked.objective.kind is Kind.EVENT:
         yield from or_warning(asked, "labels", labels.compare(asked, stored))
         yield from or_warning(asked, "whether bad was ever observed", labels.never_observed(asked, stored))
-    yield from or_warning(asked, "histogram bounds", labels.buckets(asked, stored))
+    yield from about("bucket", or_warning(asked, "histogram bounds", labels.buckets(asked, stored)))
     if asked.objective.uses_cohort:
         yield from or_warning(asked, "the cohorts", traffic.of_cohort(asked, stored))
     elif asked.objective.kind is Kind.EVENT:
@@ -93,7 +93,8 @@ def _verdict(asked: Asked) -> Iterator[Finding]:
     elif evaluation.verdict is Verdict.FAIL:
         yield asked.found("warning", f"{sentence(asked.objective, evaluation)}: it fails now, and would hold a ramp")
     elif evaluation.reason is Reason.STALE:
-        yield asked.found("error", f"{measurement.detail}; see whether the target is being scraped", "fresh")
+        stale = asked.found("error", f"{measurement.detail}; see whether the target is being scraped", "fresh")
+        yield from about("fresh", iter([stale]))
 
 
 def _answers(asked: Asked, stored: Stored) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -130,6 +131,7 @@ def _bucket(asked: Asked, stored: Stored, role: str, selector: Selector, bound: 
     bounds = {bound for own in histograms.values() for bound in own} - {""}
     lacking = [own for own in histograms.values() if bound not in own]
     if not lacking:
+        yield from _nothing_above(asked, role, selector, bound, histograms.values())
         return
     if len(lacking) < len(histograms):
         message = f'names le="{bound}", a bucket that {len(lacking)} of {len(histograms)} histograms of {selector.name}'
@@ -142,6 +144,16 @@ def _bucket(asked: Asked, stored: Stored, role: str, selector: Selector, bound: 
         remedy = "write one of them and set the target to it, or add the bound to the service"
     message = f'names le="{bound}", and {selector.name} has no such bucket; its bounds are {_sorted_bounds(bounds)}'
     yield asked.found("error", f"{message}; {remedy}", role)
+
+
+def _nothing_above(
+    asked: Asked, role: str, selector: Selector, bound: str, histograms: Iterable[set[str]]
+) -> Iterator[Finding]:
+    """Above the last finite bound there is only +Inf, and by how much it is missed cannot be told."""
+    limit = _number(bound)
+    if any(not any(limit < _number(other) < math.inf for other in own) for own in histograms):
+        message = f'le="{bound}" is the last finite bound of {selector.name}: by how much it is missed cannot be told'
+        yield asked.found("warning", f"{message}; give the service a bound above it", role)
 
 
 def _quantile(asked: Asked, stored: Stored) -> Iterator[Finding]:

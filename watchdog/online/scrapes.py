@@ -16,6 +16,8 @@ from watchdog.quantities import UNITS, format_duration
 
 OLDEST = 300.0
 """Seconds: a newest sample that is older means that nothing is being written."""
+SCRAPES = 4.0
+"""Scrapes that may be missed before a series counts as no longer scraped."""
 SEARCHED = 6 * 3600
 """How far back the newest sample of stale series is looked for."""
 TOLERANCE = 0.2
@@ -66,6 +68,27 @@ def freshness(source: Prometheus, asked: Sequence[Asked], deadline: float) -> It
             f"the newest sample is {said} old, older than {format_duration(OLDEST)}: what the query answers is the "
             "past; see whether the target is being scraped",
         )
+
+
+def ages(source: Prometheus, asked: Sequence[Asked], deadline: float) -> dict[str, tuple[float, float]]:
+    """Age of the newest sample behind each objective and how old it may be, in seconds; infinite where there is none.
+
+    The limit is four scrapes of its jobs, a minute at least; five minutes for what no target of the server exports, as
+    recordings. Objectives with `fresh:` are not in it: they say themselves how old they may be. Raises SourceError.
+    """
+    wanted = {one.objective.name: _timed(one) for one in asked if one.objective.fresh is None}
+    newest = _newest(source, asked, wanted, "max(timestamp({}))", deadline)
+    intervals, stored = describe(source).intervals, Stored(source)
+    found: dict[str, tuple[float, float]] = {}
+    for one in asked:
+        name = one.objective.name
+        if not wanted.get(name):
+            continue
+        jobs = {labels.get("job", "") for sel in wanted[name] for labels in stored.of(one, sel)}
+        known = [intervals[job] for job in jobs if job in intervals]
+        limit = max(60.0, SCRAPES * max(known)) if known and len(known) == len(jobs) else OLDEST
+        found[name] = (one.at - newest.get(name, -math.inf), limit)
+    return found
 
 
 def _answered(asked: Asked) -> float | None:

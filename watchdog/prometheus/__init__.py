@@ -7,14 +7,13 @@ a `Reason` with a sentence at the instants it concerns. The questions of command
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import requests
 from prometheus_api_client.exceptions import PrometheusApiClientException
@@ -23,16 +22,20 @@ from urllib3.util.retry import Retry
 
 from watchdog.errors import SourceError
 from watchdog.model import Reason, Series
-from watchdog.prometheus.answers import incomplete, read
+from watchdog.prometheus.answers import (
+    MALFORMED,
+    incomplete,
+    intervals_in,
+    labels_in,
+    map_in,
+    metadata_in,
+    numbers,
+    read,
+)
 from watchdog.prometheus.fanout import Call, Fanout, Outcome, Piece, Progress, cut
+from watchdog.prometheus.ranges import Range, pieces
 from watchdog.prometheus.redact import Redactor, split_credentials
 from watchdog.prometheus.transport import NoAnswer, Skew, Wire, make_session
-
-MOST_POINTS = 10_000
-"""Points of one range query; Prometheus refuses above 11,000."""
-
-FEWEST_POINTS = 2_000
-"""A large range is not cut smaller than this to keep all workers busy: each query has a fixed cost."""
 
 PARTIAL_SPAN = 3600
 """A partial range is asked again in pieces of at most this many seconds."""
@@ -40,23 +43,11 @@ PARTIAL_SPAN = 3600
 PATIENT_POINTS = 2_500
 """A query may take one more `timeout` for each so many of its points."""
 
+__all__ = ["Prometheus", "Range", "pieces"]
+
+T = TypeVar("T")
 _TOO_MUCH = "too many samples"
 _RAW_ONLY = {"max_source_resolution": "0s"}  # Thanos: no downsampled data, rates would differ; others ignore it
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """One expression at `start`, `start + step`, ... up to `end`: whole seconds, all on the grid."""
-
-    expression: str
-    start: int
-    end: int
-    step: int
-
-    @property
-    def instants(self) -> range:
-        """Every instant that is asked for."""
-        return range(self.start, self.end + 1, self.step)
 
 
 class _Client:
@@ -230,72 +221,65 @@ class Prometheus:
 
     # Questions of commands: these raise SourceError.
 
+    def told(self, path: str) -> Any:
+        """What the server tells at a path of its API, for example of its rules."""
+        return self._command(lambda client: self._get(client, path))
+
     def build_info(self) -> dict[str, Any]:
         """Version and build of the server."""
-        return dict(self._command(lambda client: self._get(client, "/api/v1/status/buildinfo")))
+        return self._command(lambda client: map_in(self._get(client, "/api/v1/status/buildinfo")))
 
     def runtime_flags(self) -> dict[str, str]:
         """The server's command-line flags, for example its retention and lookback delta."""
-        return dict(self._command(lambda client: self._get(client, "/api/v1/status/flags")))
+        return self._command(lambda client: map_in(self._get(client, "/api/v1/status/flags")))
 
     def labels_of(self, expression: str, at: int) -> list[dict[str, str]]:
         """The label sets of the series that an expression gives at an instant."""
-        rows = self._command(lambda client: client.api.custom_query(expression, {"time": at}, self.timeout))
-        return [dict(row["metric"]) for row in rows]
+        how = {"time": at}
+        return self._command(lambda client: labels_in(client.api.custom_query(expression, how, self.timeout)))
+
+    def rows(self, expression: str, at: int) -> list[tuple[dict[str, str], float]]:
+        """The series that an expression gives at an instant: the labels of each, and its value."""
+        how = {"time": at, **_RAW_ONLY}
+        return self._command(
+            lambda client: numbers(client.api.custom_query(expression, how, self.timeout)), _Client(self)
+        )
 
     def series_of(self, selector: str, start: int, end: int) -> list[dict[str, str]]:
         """The label sets of all series that match a selector (no functions) and have a sample in [start, end]."""
         first, last = (datetime.fromtimestamp(t, UTC) for t in (start, end))
-        return list(self._command(lambda client: client.api.get_series(first, last, {"match[]": selector})))
+        return self._command(
+            lambda client: [map_in(row) for row in client.api.get_series(first, last, {"match[]": selector})]
+        )
 
     def metrics_of(self, job: str, start: int, end: int) -> list[str]:
         """The names of the metrics that a job exported in [start, end]."""
         quoted = job.replace("\\", "\\\\").replace('"', '\\"')
         params = {"match[]": f'{{job="{quoted}"}}', "start": start, "end": end}
-        return sorted(self._command(lambda client: client.api.get_label_values("__name__", params)))
+        return self._command(lambda client: sorted(map(str, client.api.get_label_values("__name__", params))))
 
     def metadata(self) -> dict[str, dict[str, str]]:
         """Type, help and unit of each metric that is being scraped, by name."""
-        rows = self._command(lambda client: client.api.get_metric_metadata(None))
-        return {row["metric_name"]: {key: row[key] for key in ("type", "help", "unit")} for row in rows}
+        return self._command(lambda client: metadata_in(client.api.get_metric_metadata(None)))
 
     def scrape_intervals(self) -> dict[str, float]:
         """Seconds between two scrapes of each job; the longest where its targets differ."""
-        longest: dict[str, float] = {}
-        for target in self._command(lambda client: client.api.get_targets("active"))["activeTargets"]:
-            job = target["labels"].get("job", "")
-            longest[job] = max(longest.get(job, 0.0), _seconds(target["scrapeInterval"]))
-        return longest
+        return self._command(lambda client: intervals_in(client.api.get_targets("active")))
 
     def _get(self, client: _Client, path: str) -> Any:
         return client.session.get(self.url + path, verify=self.verify).json()["data"]
 
-    def _command(self, ask: Callable[[_Client], Any]) -> Any:
-        client = self._client()
+    def _command(self, ask: Callable[[_Client], T], own: _Client | None = None) -> T:
+        """Ask and read with this thread's connection, or with one of its `own` that is closed after it."""
+        client = own or self._client()
         try:
             with client.wire.exchange(ask, self.timeout, self.timeout):
                 return ask(client)
         except NoAnswer as error:
             raise SourceError(error.detail, permanent=error.reason is not Reason.UNREACHABLE) from error
-        except (requests.RequestException, PrometheusApiClientException, KeyError, TypeError) as error:
+        except (requests.RequestException, PrometheusApiClientException, *MALFORMED) as error:
             message = f"{self.name} sent something that is not understood: {self.redact(str(error))}"
             raise SourceError(message, permanent=True) from error
-
-
-def pieces(distinct: Sequence[Range], workers: int) -> list[Piece]:
-    """The range queries that answer the requests: small enough for Prometheus, enough of them for all workers."""
-    points = sum(len(request.instants) for request in distinct)
-    most = min(MOST_POINTS, max(FEWEST_POINTS, -(-points // workers)))
-    return [
-        Piece(k, request.expression, part, over_range=True)
-        for k, request in enumerate(distinct)
-        for part in cut(request.instants, most)
-    ]
-
-
-def _seconds(duration: str) -> float:
-    """A duration as Prometheus prints it, such as 1m30s or 500ms."""
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ms|[smhdwy])", duration))
-
-
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+        finally:
+            if own is not None:
+                own.session.close()

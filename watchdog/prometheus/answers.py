@@ -6,6 +6,7 @@ for `evaluate` to say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from watchdog.prometheus.transport import NoAnswer
 ANNOTATIONS = ("PromQL warning", "PromQL info")
 """Remarks of the query engine start like this; the data they speak of is complete."""
 
-_MALFORMED = (KeyError, IndexError, TypeError, ValueError, ArithmeticError, AttributeError)
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, ArithmeticError, AttributeError)
 _LABELS_SHOWN = 120
 
 
@@ -36,7 +37,7 @@ def read(envelope: Mapping[str, Any], asked: range, *, over_range: bool) -> Seri
         if over_range:
             return _matrix(kind, result, asked)
         return _instant(kind, result, asked.start)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         message = f"Prometheus sent a result that is not understood ({type(error).__name__}: {error})"
         raise NoAnswer(Reason.QUERY_ERROR, f"{message}; expected numbers with their times.") from error
 
@@ -126,3 +127,45 @@ def show_labels(labels: Mapping[str, str]) -> str:
 
 
 _KINDS = {"matrix": "range vector", "string": "string", "vector": "vector", "scalar": "scalar"}
+
+
+# What commands ask besides. What is not as it should be raises one of MALFORMED.
+
+
+def numbers(rows: Sequence[Any]) -> list[tuple[dict[str, str], float]]:
+    """The series of an answer at one instant: the labels of each, and its number."""
+    return [({str(k): str(v) for k, v in row["metric"].items()}, float(row["value"][1])) for row in rows]
+
+
+def map_in(found: Any) -> dict[str, Any]:
+    """A map as it is."""
+    if not isinstance(found, dict):
+        raise TypeError(f"{type(found).__name__} where a map was expected")
+    return found
+
+
+def labels_in(rows: Sequence[Any]) -> list[dict[str, str]]:
+    """The labels of each series of an answer."""
+    return [map_in(row["metric"]) for row in rows]
+
+
+def metadata_in(rows: Sequence[Any]) -> dict[str, dict[str, str]]:
+    """Type, help and unit by metric."""
+    return {row["metric_name"]: {key: row[key] for key in ("type", "help", "unit")} for row in rows}
+
+
+def intervals_in(found: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds between two scrapes, by job; the longest where its targets differ."""
+    longest: dict[str, float] = {}
+    for target in found["activeTargets"]:
+        job = str(target["labels"].get("job", ""))
+        longest[job] = max(longest.get(job, 0.0), seconds_of(target["scrapeInterval"]))
+    return longest
+
+
+def seconds_of(duration: str) -> float:
+    """A duration as Prometheus prints it, such as 1m30s or 500ms."""
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ms|[smhdwy])", duration))
+
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}

@@ -23,13 +23,15 @@ class Sight(NamedTuple):
     """What a reader saw. `on` is None when it could not tell, and `problem` says why.
 
     `version` and `idem` come with the evaluation, where the way to the reader carries them: the version of the flag's
-    last change, and the idempotency key of that change.
+    last change, and the idempotency key of that change. `at` is the monotonic instant of the sight, where the reader
+    has stamped it itself: one in a process of its own is told before its watcher is.
     """
 
     on: bool | None
     version: str = ""
     idem: str = ""
     problem: str = ""
+    at: float | None = None
 
 
 class Reader(Protocol):
@@ -38,11 +40,16 @@ class Reader(Protocol):
     name: str
     poll: float
     """Seconds between its looks at where its flags come from; 0 for one that asks each time, or is told."""
-    pause: float
-    """Seconds to leave between two evaluations while waiting: none may starve what keeps the reader up to date."""
 
     def is_on(self, flag: str, key: str = KEY) -> Sight:
         """One evaluation. Never raises."""
+        ...
+
+    def rest(self, stop: threading.Event) -> bool:
+        """Leave time until the next evaluation: none may starve what keeps the reader up to date. Whether to stop.
+
+        A reader that is told of changes rests until there is one, or for a moment.
+        """
         ...
 
     def __enter__(self) -> Self: ...
@@ -62,6 +69,6 @@ def wait_for(
         sight = reader.is_on(flag)
         now = time.monotonic()
         if sight.on is on and (not idem or sight.idem in ("", idem)):
-            return now, sight
-        if now >= until or stop.wait(TROUBLE_PAUSE if sight.on is None else reader.pause):
+            return now if sight.at is None else sight.at, sight
+        if now >= until or (stop.wait(TROUBLE_PAUSE) if sight.on is None else reader.rest(stop)):
             return None, sight

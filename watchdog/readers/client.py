@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 VERSIONS = ("slo-watchdog.version", "version")
 """Where an evaluation's metadata tell the version, the flag's own first."""
 IDEM = "slo-watchdog.idem"
+NEWS_WITHIN = 0.02
+"""Seconds after which a reader that is told of changes is asked all the same."""
 
 
 def _nothing() -> None:
@@ -22,7 +25,11 @@ def _nothing() -> None:
 
 
 class ClientReader:
-    """One provider under a domain of its own, so that readers of one process do not get in each other's way."""
+    """One provider under a domain of its own, so that readers of one process do not get in each other's way.
+
+    `told` says that the provider tells of changes. Then it is evaluated when it does, and not all the time meanwhile:
+    what keeps it up to date has the interpreter for itself.
+    """
 
     def __init__(
         self,
@@ -30,12 +37,14 @@ class ClientReader:
         provider: FeatureProvider,
         poll: float,
         *,
-        pause: float = 0.0005,
+        pause: float = 0.0002,
+        told: bool = False,
         close: Callable[[], None] = _nothing,
     ) -> None:
         self.name = name
         self.poll = poll
-        self.pause = pause
+        self._pause = pause
+        self._news = threading.Event() if told else None
         self._provider = provider
         self._close = close
         self._domain = f"slo-watchdog-{name}-{id(self)}"
@@ -44,6 +53,7 @@ class ClientReader:
 
     def __enter__(self) -> Self:
         from openfeature import api  # noqa: PLC0415 - only a drill pays for it
+        from openfeature.event import ProviderEvent  # noqa: PLC0415
         from openfeature.exception import OpenFeatureError  # noqa: PLC0415
 
         # What goes wrong is in the sight; while a drill waits, the SDK would say it a thousand times.
@@ -59,12 +69,16 @@ class ClientReader:
                 "reads from is there, or name another reader (drill.reader)"
             ) from error
         self._client = api.get_client(self._domain)
+        self._client.add_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, self._changed)
         return self
 
     def __exit__(self, *_: object) -> None:
         from openfeature import api  # noqa: PLC0415
+        from openfeature.event import ProviderEvent  # noqa: PLC0415
         from openfeature.provider.no_op_provider import NoOpProvider  # noqa: PLC0415
 
+        if self._client is not None:
+            self._client.remove_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, self._changed)
         api.set_provider(NoOpProvider(), self._domain)  # the registry ends the one before
         self._close()
         self._client = None
@@ -82,3 +96,15 @@ class ClientReader:
         metadata = found.flag_metadata
         version = next((str(metadata[name]) for name in VERSIONS if name in metadata), "")
         return Sight(bool(found.value), version, str(metadata.get(IDEM, "")))
+
+    def rest(self, stop: threading.Event) -> bool:
+        """A moment, or until the provider tells of a change. Whether to stop."""
+        if self._news is None:
+            return stop.wait(self._pause)
+        self._news.wait(NEWS_WITHIN)
+        self._news.clear()
+        return stop.is_set()
+
+    def _changed(self, _: object) -> None:
+        if self._news is not None:
+            self._news.set()

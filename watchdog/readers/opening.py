@@ -109,7 +109,7 @@ def _redis(settings: Settings) -> Reader:
     from watchdog.readers.redis_provider import RedisProvider  # noqa: PLC0415
 
     _expect(settings, "redis", "redis")
-    return ClientReader("redis", RedisProvider.of(settings.flags), 0.0)
+    return ClientReader("redis", RedisProvider.of(settings.flags), 0.0, told=True)
 
 
 def _unleash(settings: Settings) -> Reader:

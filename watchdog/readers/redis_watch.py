@@ -1,7 +1,8 @@
 """Keeping up with a flag set in Redis: told by its channel, asking for its version besides, never without a document.
 
-A message on a channel reaches whoever listens at that moment and nobody else, so the version is asked for every
-second, and the whole document every ten: a person may have written that without a new version.
+A message brings the document with it, which is in use at once. What counts is what Redis holds, so that is read right
+after. A message reaches whoever listens at that moment and nobody else, so the version is asked for every second, and
+the whole document every ten: a person may have written that without a new version.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ POLL = 1.0
 
 REREAD = 10.0
 """Seconds between two looks at the whole document, whatever its version says."""
+
+HANDS_OFF = 0.002
+"""Seconds for which the application has the interpreter to itself after a change, before more is asked."""
 
 SLICE = 0.2
 """Seconds after which a listening thread notices that it should end."""
@@ -92,8 +96,7 @@ class RedisWatch:
             while not stop.is_set():
                 message = channel.get_message(timeout=max(0.0, min(SLICE, asked + self._poll - time.monotonic())))
                 if message is not None and message["type"] == "message":
-                    if message["data"] != self._version:
-                        self._read()
+                    self._hear(message["data"])
                     continue
                 now = time.monotonic()
                 if now - read >= REREAD:
@@ -117,6 +120,17 @@ class RedisWatch:
         finally:
             channel.close()
 
+    def _hear(self, said: bytes) -> None:
+        """Take over the document of a message that is newer than ours, then what is there: anybody may have said it."""
+        version, _, raw = said.partition(b"\n")
+        if version == self._version:
+            return
+        if raw and _newer(version, self._version):
+            with contextlib.suppress(FlagServiceError):
+                self._take(raw)
+            self._stop.wait(HANDS_OFF)
+        self._read()
+
     def _read(self) -> None:
         """Take over what is there now; a document that is gone or broken changes nothing."""
         with self._client.pipeline(transaction=True) as both:
@@ -124,17 +138,19 @@ class RedisWatch:
             both.get(self._keys.version)
             raw, version = both.execute()
         self._version = version
-        if raw == self._raw:
-            self._tell("")
-            return
         try:
-            document = self._parsed(raw)
+            self._take(raw)
         except FlagServiceError as error:
             self._tell(str(error))
-            return
-        self._raw = raw
-        self._changed(document)
-        self._tell("")
+        else:
+            self._tell("")
+
+    def _take(self, raw: bytes) -> None:
+        """Use a document, unless it is the one in use. Raises FlagServiceError for a broken one."""
+        if raw != self._raw:
+            document = self._parsed(raw)
+            self._raw = raw
+            self._changed(document)
 
     def _parsed(self, raw: bytes) -> Json:
         problem = "" if raw.strip() else "it is missing or empty"
@@ -154,3 +170,10 @@ class RedisWatch:
             self._found()
         else:
             self._lost(problem)
+
+
+def _newer(version: bytes, known: bytes | None) -> bool:
+    """Whether a version follows the one that is known; anything but short decimal numbers does not."""
+    if known is None or not all(text.isdigit() and len(text) < 16 for text in (version, known)):
+        return False
+    return int(version) > int(known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Self
 
 from watchdog.errors import FlagServiceError
@@ -20,7 +21,7 @@ class ServiceReader:
 
     def __init__(self, service: FlagService, name: str) -> None:
         self.name = name
-        self.pause = PAUSES.get(name, REMOTE_PAUSE)
+        self._pause = PAUSES.get(name, REMOTE_PAUSE)
         self._service = service
 
     def is_on(self, flag: str, key: str = KEY) -> Sight:  # noqa: ARG002 - as the port has it
@@ -30,6 +31,10 @@ class ServiceReader:
         except FlagServiceError as error:
             return Sight(None, problem=str(error))
         return Sight(not reading.exposure.none, reading.version, reading.idem)
+
+    def rest(self, stop: threading.Event) -> bool:
+        """A moment. Whether to stop."""
+        return stop.wait(self._pause)
 
     def __enter__(self) -> Self:
         return self
