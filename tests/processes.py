@@ -23,10 +23,11 @@ from typing import Any, Self, TypeVar
 import requests
 
 from tests.scripted import Asked, Reply, Script, scripted
+from tests.warm import warm
 from watchdog.ledger import Ledger, open_ledger
 
 FLAG = "new-checkout"
-READY_WITHIN = 20.0
+READY_WITHIN = 60.0
 COMMAND_WITHIN = 30.0
 Status = dict[str, Any]
 T = TypeVar("T")
@@ -150,7 +151,11 @@ class Daemon:
         self.process.wait()
 
     def __enter__(self) -> Self:
-        return self.ready()
+        try:
+            return self.ready()
+        except BaseException:
+            self.__exit__()  # one that is not ready in time is left to nobody, and would be in everybody's way
+            raise
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
@@ -253,16 +258,9 @@ def command(*arguments: str) -> Sequence[str]:
 
 def run(*arguments: str, environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Finished:
     """Run the program to its end, in `directory`."""
-    done = subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_WITHIN,
-        check=False,
-        cwd=directory,
-        env={**os.environ, "COLUMNS": "200", **(environ or {})},
-    )
-    return Finished(done.returncode, done.stdout, done.stderr)
+    known = {**os.environ, "COLUMNS": "200", **(environ or {})}
+    status, out, err = warm().run(arguments, known, directory, COMMAND_WITHIN)
+    return Finished(status, out.decode(), err.decode())
 
 
 def wait_for(found: Callable[[], T | None], within: float, otherwise: Callable[[], str]) -> T:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
-
+from tests.ledgers import ledger_of
 from tests.rollouts import NOON, internal, rollout
 from tests.rollouts import event as an_event
 from tests.sources import Clock, Service
+from watchdog import __version__
 from watchdog.errors import LedgerError
 from watchdog.flags.base import FlagService
 from watchdog.flags.memory import InMemoryFlags
 from watchdog.journal import Journal
-from watchdog.ledger import Ledger, StoredRollout, open_ledger
+from watchdog.ledger import Ledger, StoredRollout
 from watchdog.model import Evaluation, Exposure, Phase, Rollout
 from watchdog.notifiers.memory import InMemoryNotifier
 from watchdog.notify import Sender
@@ -32,14 +32,6 @@ def a_rule(*objectives: str, **top: str) -> Rollout:
     return rollout(
         *(objectives or (an_event(), internal())), **{"interval": "60s", "ramp": RAMP, "window": SLICES, **top}
     )
-
-
-def opened(url: str) -> Ledger:
-    """A ledger that does not wait for the disk: here processes die, not machines."""
-    ledger = open_ledger(url)
-    ledger._engine.dispose()
-    event.listen(ledger._engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    return ledger
 
 
 class Stage:
@@ -60,9 +52,9 @@ class Stage:
         self.service = Service(self.clock)
         self.flags = flags or InMemoryFlags((FLAG,))
         self.notifier = InMemoryNotifier("pager")
-        self.ledger = opened(self.url)
+        self.ledger = ledger_of(self.url)
         if self.ledger.rollout(self.rule.name) is None:
-            self.ledger.add_rollout(self.rule, file="checkout.yaml", engine="test", now=at)
+            self.ledger.add_rollout(self.rule, file="checkout.yaml", engine=__version__, now=at)
             if started:
                 self.command("start")
         self.start_up()
@@ -88,7 +80,7 @@ class Stage:
     def restart(self) -> None:
         """Kill the process, and start it again."""
         self.ledger.close()
-        self.ledger = opened(self.url)
+        self.ledger = ledger_of(self.url)
         self.start_up()
 
     def close(self) -> None:
@@ -194,6 +186,9 @@ class Stage:
         assert len(keys) == len(set(keys))
 
 
+OUTBOX = ("claim", "mark_sent", "mark_failed", "mark_partly", "mark_not_told", "supersede", "pause", "tell_once")
+
+
 class LedgerDown:
     """A ledger in front of the real one whose writes, or everything, fail while `down` says so."""
 
@@ -203,7 +198,7 @@ class LedgerDown:
         """None, `writes` or `all`."""
 
     def __getattr__(self, name: str) -> Any:
-        writes = name in ("record", "mark_sent", "mark_failed", "add_command", "save_report")
+        writes = name in ("record", "add_command", "save_report") or name in OUTBOX
         if self.down == "all" or (self.down == "writes" and writes):
 
             def fails(*_: object, **__: object) -> None:

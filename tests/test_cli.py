@@ -16,7 +16,7 @@ from tests.servers import ScriptedPrometheus, free_port
 from watchdog.cli import app
 
 STATUS = {"rollout", "service", "version", "mode", "phase", "hold", "waiting", "exposure", "window", "objectives"}
-STATUS |= {"rollback", "next_slot"}
+STATUS |= {"rollback", "next_slot", "leader"}
 OBJECTIVE = {"name", "verdict", "reason", "value", "bad", "total", "at", "why"}
 WINDOW = {"required", "current", "longest", "completed_at", "idle", "unknown_s", "resets", "final"}
 STAMPS = {"detected_at", "decided_at", "acted_at", "confirmed_at"}
@@ -203,6 +203,16 @@ def test_check_says_everything_at_once_and_ends_with_2(tmp_path: Path) -> None:
     assert all(line.startswith("slo-watchdog: ") for line in lines)
     for place in ("one.yaml: interval", "one.yaml: mode", "two.yaml: ramp"):
         assert any(place in line for line in lines), (place, lines)
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_key_that_cannot_be_one_is_refused_by_check_as_by_run(tmp_path: Path, command: str) -> None:
+    (tmp_path / "key").write_text("0123456789")
+    site = Installation(tmp_path, "http://127.0.0.1:1", notify="{pagerduty: {routing_key_file: key}}")
+    done = site.run(command)
+    assert done.status == 2
+    assert "notify.pagerduty.routing_key: holds 10 characters (not shown), expected an integration key" in done.err
+    assert "0123456789" not in done.err + done.out
 
 
 def test_check_online_without_a_server_ends_with_4(tmp_path: Path) -> None:

@@ -31,8 +31,12 @@ PROMISED = [
     "notifications_total",
     "notifications_unsent",
     "notification_oldest_age_seconds",
+    "notification_channel_paused",
     "job_errors_total",
     "leader",
+    "rollout_info",
+    "rollout_waiting_seconds",
+    "deadman_pings_total",
 ]
 DETECTED, DECIDED, ACTED, CONFIRMED, RECOVERED = (
     "2026-11-22T09:00:00Z",
@@ -73,6 +77,9 @@ def full() -> Metrics:
     metrics.set_leader(leader=True)
     stamped = rolled_back(acted_at=ACTED, confirmed_at=CONFIRMED, recovered_at=RECOVERED)
     stamped["window"] = reset(DETECTED)["window"]
+    metrics.set_rollout("a", "checkout", "new-checkout", "2.14.0")
+    metrics.set_waiting("a", 30.0)
+    metrics.on_deadman("ok")
     metrics.on_tick("a", stamped, [("error_rate", "fail", None)], 2, 1_700_000_000, [("error_rate", 1_699_999_980)])
     metrics.on_query(0.03)
     metrics.on_query(5.0, "unreachable")
@@ -215,7 +222,7 @@ def test_the_stages_of_a_rollback_are_timed_from_stamp_to_stamp_as_they_come() -
         found = samples(metrics)
         timed = {stage: found.get(f'rollback_seconds_sum{{rollout="a",stage="{stage}"}}') for stage in expected}
         done = list(expected)[: number + 1]
-        assert timed == {stage: pytest.approx(expected[stage]) if stage in done else None for stage in expected}
+        assert timed == {stage: pytest.approx(expected[stage]) if stage in done else 0.0 for stage in expected}
 
 
 def test_queries_are_timed_and_their_failures_counted_by_reason() -> None:

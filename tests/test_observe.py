@@ -9,8 +9,9 @@ import pytest
 
 from tests.rollouts import COHORTS, HOUR, NOON, Answer, Past, event, internal, rollout, split, traffic, value
 from watchdog.model import Evaluation, Measurement, Objective, Reason, Rollout, Series, Verdict
-from watchdog.observe import Ask, Facts, asks, expand, expressions, observe, slots
+from watchdog.observe import Ask, Facts, asks, observe, slots
 from watchdog.prometheus import Range
+from watchdog.queries import expand, expressions
 
 Rows = dict[tuple[str, str], tuple[int, int, int, float]]
 

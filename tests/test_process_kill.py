@@ -84,7 +84,8 @@ def test_killed_while_taking_back_it_finishes_the_rollback(site: Installation, t
     site.rollout(NAME, auto_start="true")
     folder = site.flag_file.parent
     with site.daemon() as daemon:
-        ramped(site, 40)
+        ramped(site, 40)  # which is recorded, then written
+        wait_for(lambda: site.serves >= 40 or None, 20, lambda: f"the file serves {site.serves}")
         good = site.flag_file.read_text()
         site.flag_file.unlink()
         folder.rename(folder.with_name("away"))
@@ -131,5 +132,6 @@ def test_while_somebody_locks_the_ledger_nothing_is_raised_and_a_breach_still_ta
     lock.close()
     status = site.until(NAME, lambda status: status["phase"] == "rolled_back", within=20)
     assert status["exposure"]["desired"] == 0
-    assert not journal.exists()
+    # What was recorded is taken off the journal only after that.
+    assert wait_for(lambda: not journal.exists() or None, 10, lambda: "the journal is still there")
     assert started.end() == 0

@@ -151,6 +151,20 @@ def test_an_instant_has_milliseconds_only_where_it_needs_them() -> None:
     assert rfc3339(0.25) == "1970-01-01T00:00:00.250Z"
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59Z"),
+        ("9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_an_instant_that_has_no_date_in_utc_is_written_as_the_nearest_that_has(written: str, told: str) -> None:
+    assert rfc3339(parse_time(written)) == told
+
+
 def test_an_instant_may_name_another_zone() -> None:
     assert parse_time("2026-11-22T10:00:00+01:00") == parse_time("2026-11-22T09:00:00Z") == 1795338000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.rollouts import event, rollout
-from watchdog.model import Exposure, Ramp
+from watchdog.control import Control, overdue
+from watchdog.model import Exposure, Hold, Phase, Ramp
 from watchdog.ramp import above, next_step, planned, same, same_percent, schedule
 from watchdog.rolloutfile import DaemonFacts
 
@@ -242,3 +244,13 @@ def test_percentages_are_rounded_down_to_what_the_service_serves_and_empty_steps
 
 def test_the_cohorts_first_step_stays_when_percentages_are_coarse() -> None:
     assert percents(rings(CANARY, DaemonFacts(smallest_step=1.0))) == [0.0, 25.0, 50.0, 75.0, 100.0]
+
+
+def test_a_step_is_overdue_from_its_time_on_unless_the_ramp_is_held_or_over() -> None:
+    plan = ramp("{strategy: progressive, to: 100, over: 4h, every: 1h}")
+    control = Control(phase=Phase.RAMPING, started_at=0, desired=Exposure(25.0), last_step_at=3600)
+    assert [overdue(plan, control, slot) for slot in (None, 3600, 7200, 7230, 10800)] == [0, 0, 0, 30, 3600]
+    held = replace(control, hold=Hold("operator", "alice", 7200, "a look"))
+    assert overdue(plan, held, 10800) == 0
+    assert overdue(plan, replace(control, desired=Exposure(100.0)), 10800) == 0
+    assert overdue(plan, replace(control, phase=Phase.SOAKING), 10800) == 0

@@ -9,6 +9,7 @@ import pytest
 
 from tests.rollouts import COHORTS, NOON, event, split
 from tests.stage import FLAG, HOUR, MINUTE, Stage, a_rule
+from watchdog import __version__
 from watchdog.errors import LedgerError
 from watchdog.flags.memory import InMemoryFlags
 from watchdog.freeze import freeze
@@ -84,7 +85,7 @@ def test_a_flag_belongs_to_one_acting_rollout_at_a_time(tmp_path: Path, mode: st
     stage = Stage(tmp_path)
     stage.run(NOON + 2 * MINUTE)
     other = a_rule(rollout="checkout-3", mode=mode)
-    stage.ledger.add_rollout(other, file="other.yaml", engine="test", now=NOON)
+    stage.ledger.add_rollout(other, file="other.yaml", engine=__version__, now=NOON)
     stage.ledger.add_command("checkout-3", "start", "ada", "", stage.clock.now)
     stage.rule = other
     stage.start_up()
@@ -100,7 +101,7 @@ def test_an_observation_does_not_take_the_flag_from_a_rollout_that_acts(tmp_path
     stage.run(NOON + 2 * MINUTE)
     assert stage.phase is Phase.RAMPING
     other = a_rule()
-    stage.ledger.add_rollout(other, file="other.yaml", engine="test", now=NOON)
+    stage.ledger.add_rollout(other, file="other.yaml", engine=__version__, now=NOON)
     stage.ledger.add_command(other.name, "start", "ada", "", stage.clock.now)
     stage.rule = other
     stage.start_up()
@@ -168,7 +169,7 @@ def test_at_zero_exposure_a_breach_holds(tmp_path: Path) -> None:
 
 
 def test_an_empty_cohort_blocks_no_step_and_recovery_says_that_nobody_is_exposed(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, a_rule(split(), event(), cohorts=COHORTS))
+    stage = Stage(tmp_path, a_rule(split(), event(), cohorts=COHORTS, on_shared_cause="rollback"))
     stage.service.vanishes(NOON - HOUR, NOON + 10 * MINUTE, name="exposed_errors")
     stage.service.fails(NOON + 15 * MINUTE, name="exposed_errors")
     stage.service.vanishes(NOON + 20 * MINUTE, name="exposed_errors")

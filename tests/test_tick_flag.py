@@ -8,6 +8,7 @@ import pytest
 
 from tests.rollouts import NOON
 from tests.stage import FLAG, MINUTE, Stage, a_rule
+from watchdog import __version__
 from watchdog.errors import FlagServiceError
 from watchdog.flags.memory import InMemoryFlags
 from watchdog.model import Exposure, Phase
@@ -183,7 +184,7 @@ def test_a_change_after_the_rollback_by_the_next_rollout_is_not_told(stage: Stag
     assert stage.phase is Phase.ROLLED_BACK
     first, first_rule = stage.ticker, stage.rule
     other = a_rule(rollout="checkout-3")
-    stage.ledger.add_rollout(other, file="other.yaml", engine="test", now=NOON)
+    stage.ledger.add_rollout(other, file="other.yaml", engine=__version__, now=NOON)
     stage.ledger.add_command("checkout-3", "start", "ada", "", stage.clock.now)
     stage.rule = other
     stage.start_up()

@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from tests.rollouts import NOON
 from tests.stage import FLAG, MINUTE, LedgerDown, Stage, a_rule
+from watchdog import __version__
 from watchdog.errors import FlagServiceError, LedgerConflict, LedgerError
 from watchdog.model import Command, Exposure, Phase
 from watchdog.tick import RolloutTick
@@ -153,6 +154,9 @@ def test_a_restart_while_the_ledger_is_down_finds_the_rollback_in_the_journal(st
     assert told.index("rollback") < told.index("rolled_back")
     assert stage.pages("rollback", "rolled_back") == ["rollback", "rolled_back"]
     assert "from the emergency journal" in stage.why("rollback")
+    pages = [found.notification for found in stage.ledger.notifications_of(stage.stored.id)]
+    found = next(page.details.get("objective") for page in pages if page.kind == "rollback")
+    assert found == "error_rate", "the same incident as without a crash"
     assert len(stage.ledger.breaches(stage.stored.id)) == 1
     assert stage.journal.entries() == []
     assert [f.kind for f in stage.ledger.exposures(stage.stored.id)][-2:] == ["desired", "confirmed"]
@@ -196,7 +200,7 @@ def test_an_unreadable_journal_stops_no_tick_that_can_be_recorded(stage: Broken)
 
 def test_the_journal_is_not_settled_before_every_rollout_in_it_is_recorded(stage: Broken) -> None:
     other = a_rule(rollout="search-1", flag="search")
-    stage.ledger.add_rollout(other, file="search.yaml", engine="test", now=NOON)
+    stage.ledger.add_rollout(other, file="search.yaml", engine=__version__, now=NOON)
     entry = {
         "rollout": "search-1",
         "phase": "pending",

@@ -325,6 +325,17 @@ def test_unknown_since_is_its_first_unknown_slot_and_low_traffic_is_none() -> No
     assert watch.unknown_since() == {}
 
 
+def test_an_objective_about_ourselves_is_unknown_only_after_it_was_known() -> None:
+    def judged(*verdicts: Evaluation) -> list[Slot]:
+        return [Slot(one.at, {"error_rate": passed(one.at), "flag_ramp": one}, {}, {}) for one in verdicts]
+
+    watch = Watch(rollout(event(), internal()), NOON)
+    fold(watch, judged(*(unknown(NOON + 30 * k) for k in range(1, 9))))
+    assert watch.unknown_since() == {}
+    fold(watch, judged(passed(NOON + 270), unknown(NOON + 300), unknown(NOON + 330)))
+    assert watch.unknown_since() == {"flag_ramp": NOON + 300}
+
+
 # --- slices ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,9 @@
+"""What callers send, spoilt: only declared errors come out, soon. Guided by coverage in tests/fuzz."""
+
+from __future__ import annotations
+
+from tests.fuzzing import Spoilt
+
+
+class TestDemands(Spoilt):
+    group, examples = "demands", 150
