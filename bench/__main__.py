@@ -17,7 +17,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import detectors, kill, ofrep, process, replay, sticky, ticks, week
+from bench import (
+    attribution,
+    detectors,
+    evidence,
+    feasibility,
+    kill,
+    notify,
+    ofrep,
+    pages,
+    process,
+    replay,
+    rules,
+    sticky,
+    ticks,
+    week,
+)
 from bench.figure import Figure
 
 GROUPS: dict[str, Callable[..., Iterator[Figure]]] = {
@@ -26,9 +41,15 @@ GROUPS: dict[str, Callable[..., Iterator[Figure]]] = {
     "ticks": ticks.figures,
     "ofrep": ofrep.figures,
     "week": week.figures,
+    "evidence": evidence.figures,
     "detectors": detectors.figures,
+    "attribution": attribution.figures,
+    "feasibility": feasibility.figures,
     "kill": kill.figures,
     "sticky": sticky.figures,
+    "notify": notify.figures,
+    "rules": rules.figures,
+    "pages": pages.figures,
 }
 """Name -> `figures(*, quick: bool)`, in the order in which they are run."""
 

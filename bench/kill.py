@@ -1,8 +1,9 @@
 """Kill to reader: from the call that kills a flag until a real client of its kind is told off, at random phases.
 
-Drills as the program holds them, without their record before the kill: what is given is the stamp of the reader less
-that of the record. Servers are real, and everything runs on this machine. The time until the service acknowledges the
-kill (flag files are flushed to the disk) is part of it, and shown.
+Drills as the program holds them, but with the reader in a process of its own, as applications are, and without their
+record before the kill: what is given is the stamp of the reader less that of the record. Servers are real, and
+everything runs on this machine. The time until the service acknowledges the kill (flag files are flushed to the disk)
+is part of it, and shown.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from bench.apart import Apart
+from bench.bare import wake_up_lateness
 from bench.figure import Figure, printed
 from bench.proc import disk_directory
 from tests.servers import free_port
 from watchdog.config import load_settings
-from watchdog.config.settings import Settings
 from watchdog.drill.plan import Plan
-from watchdog.drill.report import Report, spread
+from watchdog.drill.report import Report, Spread, spread
 from watchdog.drill.run import Drill
 from watchdog.errors import WatchdogError
 from watchdog.flags import open_service
@@ -38,6 +40,8 @@ from watchdog.readers.opening import open_reader
 
 RUNS = 200
 FEW = 20
+ROUNDS = 3
+"""Where a 99th percentile is promised: two of 200 runs decide it, and on a shared machine others cause those two."""
 FLAG = "slo-watchdog-drill"
 READY_WITHIN = 60.0
 FLAGD = Path("build/tools/flagd")
@@ -67,33 +71,68 @@ def figures(*, quick: bool) -> Iterator[Figure]:
 
 def _figure(way: Way, runs: int) -> Figure:
     name, must = f"kill to reader, {way.name}: {way.of} of {runs}", f"<= {_shown(way.limit)}"
+    wanted = ROUNDS if way.of == "p99" and runs == RUNS else 1
     try:
-        report = _drilled(way, runs)
+        rounds = [_round(way, runs) for _ in range(wanted)]
     except (AssertionError, ImportError, OSError, RuntimeError, WatchdogError, subprocess.SubprocessError) as error:
         return Figure(name, must, f"could not run: {' '.join(str(error).split())[:300]}", ok=False)
-    told = [run.stages["reader"] - run.stages["recorded"] for run in report.runs if "reader" in run.stages]
-    if not report.passed or not told:
-        return Figure(name, must, f"the drill failed: {report.why}", ok=False)
-    found, wrote = spread(told), spread([run.stages["written"] - run.stages["recorded"] for run in report.runs])
-    measured = found.max if way.of == "max" else found.p99
+    middle = sorted(rounds, key=lambda one: one.measured(way.of))[len(rounds) // 2]
+    found, wrote, measured = middle.told, middle.wrote, middle.measured(way.of)
     text = f"{_shown(measured)} (min {_shown(found.min)}, p50 {_shown(found.p50)}, p99 {_shown(found.p99)}, "
     text += f"max {_shown(found.max)}; acknowledged p50 {_shown(wrote.p50)}, p99 {_shown(wrote.p99)}; "
+    if len(rounds) > 1:
+        every = ", ".join(f"{_shown(one.measured(way.of))} ({one.late:.1f})" for one in rounds)
+        text += f"middle of {len(rounds)} rounds, with the ms that a sleep ended late (p99): {every}; "
     text += f"load {os.getloadavg()[0]:.1f})"
-    details = {"limit": way.limit, "runs": told, "acknowledged": wrote.as_data(), **found.as_data()}
+    details = {
+        "limit": way.limit,
+        "rounds": [{"runs": one.runs, "late_ms": one.late, **one.told.as_data()} for one in rounds],
+        "acknowledged": wrote.as_data(),
+        **found.as_data(),
+    }
     return Figure(name, must, text, measured <= way.limit, details)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One drill: when the reader was told after the record, when the kill was acknowledged, in seconds.
+
+    `late` is how many milliseconds a short sleep ended late here right before (p99): what the machine itself adds.
+    """
+
+    runs: list[float]
+    told: Spread
+    wrote: Spread
+    late: float
+
+    def measured(self, of: str) -> float:
+        """The figure that is promised."""
+        return self.told.max if of == "max" else self.told.p99
+
+
+def _round(way: Way, runs: int) -> Round:
+    """RuntimeError when the drill failed."""
+    late = wake_up_lateness(2.0)
+    report = _drilled(way, runs)
+    told = [run.stages["reader"] - run.stages["recorded"] for run in report.runs if "reader" in run.stages]
+    if not report.passed or not told:
+        raise RuntimeError(f"the drill failed: {report.why}")
+    wrote = [run.stages["written"] - run.stages["recorded"] for run in report.runs]
+    return Round(told, spread(told), spread(wrote), late[int(0.99 * len(late))])
 
 
 def _drilled(way: Way, runs: int) -> Report:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kill-", dir=disk_directory())))
         variables = stack.enter_context(contextmanager(way.ready)(directory))
-        settings = _settings(directory, variables)
+        given = _given(directory, variables)
+        settings = load_settings(None, given)
         service = open_service(settings.flags)
         service.init([FLAG, *(f"beside-{number}" for number in range(BESIDE))], "bench")
         ledger = open_ledger(settings.ledger)
         stack.callback(ledger.close)
         plan = Plan(FLAG, runs, "bench", "a figure", propagation=settings.flags.worst_propagation)
-        with open_reader(settings, service) as reader:
+        with Apart(given, open_reader(settings, service)) as reader:
             drill = Drill(service, reader, ledger, plan, name=settings.flags.service, random=Random(runs))
             return drill.run()
 
@@ -102,7 +141,8 @@ BESIDE = 9
 """Other flags in the set: nobody's document holds one flag."""
 
 
-def _settings(directory: Path, variables: Mapping[str, str]) -> Settings:
+def _given(directory: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """The settings, as variables."""
     given = {
         "PROMETHEUS__URL": "http://127.0.0.1:9",
         "LEDGER": f"sqlite:///{directory.absolute() / 'watchdog.db'}",
@@ -111,7 +151,7 @@ def _settings(directory: Path, variables: Mapping[str, str]) -> Settings:
     }
     if given.get("FLAGS__SERVICE", "flagd-file") != "flagd-file":
         del given["FLAGS__PATH"]
-    return load_settings(None, {f"WATCHDOG_{name}": value for name, value in given.items()})
+    return {f"WATCHDOG_{name}": value for name, value in given.items()}
 
 
 # --- the ways -----------------------------------------------------------------------------------------------------
@@ -181,13 +221,14 @@ SLOW = ("Unleash, refresh 1 s",)
 
 @contextmanager
 def _daemon(directory: Path) -> Iterator[str]:
-    """The real daemon, serving the flag file of `directory`; its address."""
+    """The real daemon, serving the flag file of `directory` in a process for readers; the address of that."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     settings = [
         "prometheus: {url: 'http://127.0.0.1:9'}",
         "flags: {path: flags.flagd.json}",
-        f"http: {{listen: '127.0.0.1:{port}'}}",
+        "http: {listen: '127.0.0.1:0'}",
+        f"serve: {{listen: '127.0.0.1:{port}'}}",
         "drill: {every: 0s}",
     ]
     config = directory / "watchdog.yaml"

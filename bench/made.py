@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 
 from watchdog.model import Objective, Rollout, Series
-from watchdog.observe import expressions
 from watchdog.prometheus import Range
+from watchdog.queries import expressions
 
 NOISE = 997
 """How many random factors are drawn in advance; a prime, so that no grid sees the same ones again and again."""

@@ -1,4 +1,4 @@
-"""The real process answering OFREP evaluations while it ticks: how soon it answers, and what that does to its ticks."""
+"""The real daemon answering OFREP evaluations while it ticks: how soon it answers, and what that does to its ticks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bench import shop
+from bench.bare import bare_server, wake_up_lateness
 from bench.figure import Figure, at_most, printed
 from bench.proc import cpu_seconds, disk_directory
 from bench.process import AHEAD, program, write_configuration
@@ -31,11 +32,17 @@ FLAG = "new-checkout"
 def figures(*, quick: bool) -> Iterator[Figure]:
     """500 evaluations a second of one flag over kept connections, of a daemon that ticks; then ticks with and without.
 
-    A tick every 30 s is what a rollout has unless it says otherwise. A tick every second shows what ticks and answers
-    do to each other: they share an interpreter.
+    Readers are answered at `serve.listen`, so by a process of their own. A tick every 30 s is what a rollout has unless
+    it says otherwise. A tick every second shows what ticks and answers do to each other: they share two cores.
     """
     usual, seconds = (10, 5) if quick else (32, 10)
     now = int(time.time())
+    late = wake_up_lateness(usual)
+    text = f"median {statistics.median(late):.2f} ms, p99 {_p99(late):.2f} ms, max {late[-1]:.1f} ms"
+    yield printed("a sleep of 2 ms on this machine: late by", text)
+    with bare_server() as address:
+        bare = _load(address, usual)
+    yield printed(f"a server that evaluates nothing, p99 at {PER_SECOND}/s", f"{_p99(bare):.4g} ms ({_note(bare)})")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=disk_directory()) as made:
         data = shop.history(now - 2 * shop.HOUR, now + AHEAD).build(Path(made) / "tsdb")
         with PrometheusServer(data) as server:
@@ -47,7 +54,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
                 f"OFREP evaluation p99 at {PER_SECOND}/s", _p99(taken), MOST_MILLISECONDS, " ms", _note(taken)
             )
             share = f"{100 * spent / usual:.0f} % of a core"
-            yield printed("processor time of the daemon beside it", share)
+            yield printed("processor time of the daemon and its process for readers", share)
             with _daemon(Path(made) / "ticking", server.url, "1s") as daemon:
                 idle = daemon.ticks_during(lambda: time.sleep(seconds))
                 beside: list[float] = []
@@ -67,6 +74,8 @@ def _daemon(directory: Path, url: str, interval: str) -> Iterator[Daemon]:
     """A daemon that has answered for a moment: the first evaluation loads what its start does without."""
     directory.mkdir()
     write_configuration(directory, url, interval)
+    with (directory / "watchdog.yaml").open("a", encoding="utf-8") as settings:
+        settings.write("serve: {listen: '127.0.0.1:0'}\n")
     with Daemon(directory) as daemon:
         _load(daemon.address, 0.5)
         yield daemon
@@ -89,14 +98,19 @@ class Daemon:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where its HTTP side is."""
-        host, _, port = str(self._told("started", 1)[0]["http"]).rpartition(":")
+        """Where it answers readers."""
+        host, _, port = str(self._told("started", 1)[0]["serving"]).rpartition(":")
         return host, int(port)
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time that it has taken so far."""
-        return cpu_seconds(self._process.pid)
+        """Processor time that it and its process for readers have taken so far."""
+        return cpu_seconds(self._process.pid) + cpu_seconds(self.readers_pid)
+
+    @property
+    def readers_pid(self) -> int:
+        """The process that answers readers."""
+        return next(int(told["pid"]) for told in self._told("serving", 2) if "pid" in told)
 
     def ticks_during(self, work: Callable[[], object]) -> list[float]:
         """Seconds of each tick that ended while `work` was done."""

@@ -70,7 +70,9 @@ def program(directory: Path) -> list[str]:
 @contextmanager
 def _daemon(directory: Path) -> Iterator[subprocess.Popen[str]]:
     """The running daemon; it is ended by SIGTERM, and must then end well."""
-    process = subprocess.Popen([*program(directory), "run"], stderr=subprocess.PIPE, text=True)
+    # pip writes bytecode when it installs; what is started here would otherwise compile itself every time.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen([*program(directory), "run"], stderr=subprocess.PIPE, text=True, env=environ)
     try:
         yield process
     finally:

@@ -13,9 +13,10 @@ import requests
 from bench import shop
 from bench.figure import Figure, at_most, printed
 from watchdog.model import Rollout
-from watchdog.observe import Ask, asks, expressions
+from watchdog.observe import Ask, asks
 from watchdog.prometheus import Prometheus, Range, pieces
 from watchdog.prometheus.fanout import Piece
+from watchdog.queries import expressions
 from watchdog.replay import CHUNK, Replay
 
 RUNS = 3

@@ -22,8 +22,9 @@ from watchdog.flags.base import Change
 from watchdog.flags.flagd_file import FlagdFile
 from watchdog.ledger import Ledger, Record, open_ledger
 from watchdog.model import FlagReading, Phase, Rollout
-from watchdog.observe import asks, expressions
+from watchdog.observe import asks
 from watchdog.prometheus import Prometheus
+from watchdog.queries import expressions
 from watchdog.tick import RolloutTick
 
 WORKERS = 4
