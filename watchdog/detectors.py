@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from watchdog.ledger import Ledger
 from watchdog.model import Sequential
+from watchdog.quantities import format_number
 from watchdog.recall import recall
 
 ARMED, OPEN, BLIND = "armed", "open", "blind"
@@ -30,6 +31,18 @@ class DetectorState:
     statistic: float
     threshold: float
     of: int | None = None
+
+    @property
+    def standing(self) -> str:
+        """The state for people."""
+        return "breach open" if self.state == OPEN else self.state
+
+    @property
+    def words(self) -> str:
+        """How near it is to a breach, for people."""
+        if self.of is None:
+            return f"{format_number(self.statistic)} of {format_number(self.threshold)} needed"
+        return f"{self.statistic:g} failing steps among the last {self.of}, {self.threshold:g} needed"
 
 
 def detector_states(ledger: Ledger, name: str) -> list[DetectorState]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from watchdog.account import Account
 from watchdog.contributors import in_words
+from watchdog.detectors import detector_states
 from watchdog.evaluate import describe_target, sentence
 from watchdog.messages.links import graph
-from watchdog.model import Evaluation, Kind, Objective, Phase, Sequential
+from watchdog.model import Evaluation, Kind, Objective, Phase
 from watchdog.quantities import format_duration, format_number, format_share, rfc3339
 from watchdog.queries import expressions
-from watchdog.recall import recall
 
 TREND = 3600
 """Seconds over which a trend is told."""
@@ -26,11 +24,12 @@ def explain(account: Account, prometheus_url: str, at: float | None) -> str:
     columns: dict[str, list[Evaluation]] = {o.name: [] for o in rollout.objectives}
     for name, evaluation in account.ledger.evaluations(stored.id, None, slot - TREND, slot):
         columns[name].append(evaluation)
-    states = detectors(account) if slot == last else {}
+    states = {one.objective: one for one in (detector_states(account.ledger, rollout.name) if slot == last else [])}
     for objective in rollout.objectives:
         lines += _objective(account, objective, columns[objective.name], slot, prometheus_url)
         if objective.name in states:
-            lines.append(f"  detector: {states[objective.name].text}")
+            state = states[objective.name]
+            lines.append(f"  detector: {state.detector}, {state.standing}: {state.words}")
         lines.append("")
     lines += _causes(account)
     lines += ["What the watchdog did:"]
@@ -87,42 +86,6 @@ def _number(evaluation: Evaluation) -> float | None:
     if evaluation.bad is not None and evaluation.total:
         return evaluation.bad / evaluation.total
     return evaluation.value
-
-
-@dataclass(frozen=True, slots=True)
-class Detecting:
-    """How near one detector is to a breach: `statistic` raises one at `threshold`. `state` and `words` for people."""
-
-    name: str
-    state: str
-    statistic: float
-    threshold: float
-    words: str
-
-    @property
-    def text(self) -> str:
-        """All of it in a line."""
-        return f"{self.name}, {self.state}: {self.words}"
-
-
-def detectors(account: Account) -> dict[str, Detecting]:
-    """Each detector's statistic against its threshold, as of the newest slot. Raises LedgerError."""
-    watch = recall(account.ledger, account.stored.name).watch
-    if watch is None:
-        return {}
-    found = {}
-    for objective in account.rollout.objectives:
-        track, tuning = watch.tracks[objective.name], watch.tunings[objective.name]
-        if isinstance(objective.detector, Sequential):
-            statistic = track.detector.statistic
-            words = f"{format_number(statistic)} of {format_number(tuning.threshold)} needed"
-        else:
-            fails = sum(failed for _, failed in track.detector.known)
-            statistic = float(fails)
-            words = f"{fails} failing steps among the last {objective.detector.of}, {objective.detector.fails} needed"
-        state = "breach open" if track.open is not None else ("blind" if track.blind else "armed")
-        found[objective.name] = Detecting(objective.detector.name, state, statistic, tuning.threshold, words)
-    return found
 
 
 def to_do(account: Account) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from watchdog.account import Account
+from watchdog.detectors import DetectorState, detector_states
 from watchdog.evaluate import describe_target
-from watchdog.explain import Detecting, detectors, to_do
+from watchdog.explain import to_do
 from watchdog.ledger import BreachFact
 from watchdog.messages.links import graph
 from watchdog.model import Evaluation, Exposure, Kind, Objective, OnBreach, Phase, Transition
@@ -238,7 +239,8 @@ def _objectives(account: Account, status: Json, prometheus_url: str | None) -> l
     columns: dict[str, list[Evaluation]] = {o.name: [] for o in rollout.objectives}
     for name, evaluation in account.ledger.evaluations(stored.id, None, first, last):
         columns[name].append(evaluation)
-    states = detectors(account) if stored.last_slot is not None else {}
+    known = detector_states(account.ledger, stored.name) if stored.last_slot is not None else []
+    states = {one.objective: one for one in known}
     breached = {
         one.breach.objective for one in account.breaches if one.breach.closed_at is None and not one.unconfirmed
     }
@@ -286,15 +288,15 @@ def _short(value: float, limit: float) -> float:
     return value if short == limit else short
 
 
-def _detector(state: Detecting) -> Json:
+def _detector(state: DetectorState) -> Json:
     """How near it is, as a part of the way; a sequential statistic grows by factors, so its way is measured so."""
-    if state.name == "sequential":
+    if state.of is None:
         way = math.log(max(state.statistic, 1.0)) / math.log(state.threshold) if state.threshold > 1.0 else 0.0
     else:
         way = state.statistic / state.threshold if state.threshold else 0.0
     return {
-        "name": state.name,
-        "state": state.state,
+        "name": state.detector,
+        "state": state.standing,
         "words": state.words,
         "percent": round(100 * min(1.0, max(0.0, way))),
     }
