@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rollouts import NOON
-from watchdog.schedule import MOST_SPREAD, SlotTrigger, offset
+from watchdog.schedule import MOST_SPREAD, SlotTrigger, comes_within, offset
 
 
 def utc(seconds: float) -> datetime:
@@ -53,3 +53,16 @@ def test_the_offset_is_small_and_always_the_same(name: str, interval: int) -> No
 def test_rollouts_do_not_all_ask_at_once() -> None:
     offsets = sorted(offset(f"checkout-2.{minor}", 30) for minor in range(20))
     assert max(offsets) - min(offsets) > 1.0
+
+
+@pytest.mark.parametrize(
+    ("now", "soon"),
+    [(1.3, False), (1.41, True), (1.5, True), (1.51, True), (1.53, False), (31.41, True), (20.0, False)],
+)
+def test_a_tick_is_about_to_start_right_before_its_due_time_and_a_moment_after_it(now: float, *, soon: bool) -> None:
+    assert comes_within(0.1, 30, 1.5, NOON + now) is soon
+
+
+def test_with_an_offset_of_more_than_an_interval_the_due_time_is_that_of_each_slot_all_the_same() -> None:
+    assert comes_within(0.1, 30, 61.5, NOON + 1.45)
+    assert not comes_within(0.1, 30, 61.5, NOON + 1.6)

@@ -29,9 +29,11 @@ from watchdog.prometheus import Prometheus
 from watchdog.proof import Gate
 from watchdog.recall import Recalled
 from watchdog.rolloutfile import rollout_from_resolved
-from watchdog.schedule import SlotTrigger, offset
+from watchdog.schedule import SlotTrigger, comes_within, offset
 from watchdog.tick import RolloutTick
 
+ABOUT = 0.1
+"""Seconds before a tick for which nothing should begin that would still hold it up: as long as a page is drawn."""
 ERRORS_TO_HOLD = 3
 AMENDED_FOR = 2 * 86400
 """How far back from its end a signed-off rollout is looked through for unanswered slots after a restart."""
@@ -43,6 +45,7 @@ class _Job:
     """One rollout's place in the schedule."""
 
     interval: int
+    after: float  # how long after each slot it ticks
     tick: RolloutTick
     source: Prometheus
     ticked_at: float  # when a tick last went well; at first, when the job was made
@@ -90,8 +93,9 @@ class Jobs:
         return sorted(self._jobs)
 
     def ticking(self) -> bool:
-        """Whether any rollout ticks at this moment."""
-        return any(job.busy for job in list(self._jobs.values()))
+        """Whether any rollout ticks at this moment, or is about to."""
+        now, jobs = self.clock(), list(self._jobs.values())
+        return any(job.busy or comes_within(ABOUT, job.interval, job.after, now) for job in jobs)
 
     def close(self) -> None:
         """Close the rollouts' connections to Prometheus."""
@@ -142,8 +146,9 @@ class Jobs:
             tick.gate = Gate(self.settings.preflight.required, self.settings.preflight.max_age)
             if lead is not None:
                 lead(tick)
-            self._jobs[stored.name] = _Job(rollout.interval, tick, source, self.clock(), self.clock())
-            trigger = SlotTrigger(rollout.interval, rollout.delay + offset(stored.name, rollout.interval))
+            after = rollout.delay + offset(stored.name, rollout.interval)
+            self._jobs[stored.name] = _Job(rollout.interval, after, tick, source, self.clock(), self.clock())
+            trigger = SlotTrigger(rollout.interval, after)
             add = self._scheduler.add_job
             add(self._run, trigger, args=[stored.name], id=stored.name, next_run_time=datetime.now(UTC))
         return True

@@ -10,11 +10,18 @@ from apscheduler.triggers.base import BaseTrigger
 SPREAD = 0.1
 """The share of an interval over which rollouts are spread, so that they do not all ask at once."""
 MOST_SPREAD = 2.0
+STARTING = 0.02
+"""Seconds from the due time until the tick's thread runs."""
 
 
 def offset(name: str, interval: int) -> float:
     """Seconds by which this rollout's ticks follow the due time; the same in every process."""
     return zlib.crc32(name.encode()) / 2**32 * min(MOST_SPREAD, SPREAD * interval)
+
+
+def comes_within(seconds: float, interval: int, after: float, now: float) -> bool:
+    """Whether a tick that is due `after` each slot starts so soon; one that is due this moment is starting still."""
+    return (after + STARTING - now) % interval < seconds + STARTING
 
 
 class SlotTrigger(BaseTrigger):  # type: ignore[misc]

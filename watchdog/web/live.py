@@ -3,7 +3,7 @@
 One watcher looks for all readers, as long as there are any: when a tick of this process ended, and once a second for
 what other processes record. What changed is rendered once and given to each. Who does not read what it is given is
 dropped, and comes back by itself. Where reading takes a right, each look asks once for all readers who still has it.
-Ticks come first: nothing is drawn while one runs, unless they follow each other for too long.
+Ticks come first: nothing is drawn while one runs or is about to, unless they follow each other for too long.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ class Live:
         return found, well
 
     async def _make_way(self, until: float) -> None:
-        """Wait while a tick runs: drawing a page beside it would take the interpreter from it."""
+        """Wait while a tick runs or is about to: drawing a page beside it would take the interpreter from it."""
         while self._ticking() and self._time() < until and not self._ended:  # noqa: ASYNC110 - threads tick, not tasks
             await asyncio.sleep(AGAIN)
 
