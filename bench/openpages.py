@@ -1,13 +1,15 @@
 """What readers of live pages cost ticks: a real daemon, in turns alone and with open pages, told apart by its ticks.
 
 A turn lasts a minute, so that each has the same detector steps, and turns with and without readers follow each other as
-ABBA: what changes slowly on this machine falls on both. Few rollouts tick, as their ticks would hold up each other more
-than any reader does; they tick three times as often as in production, and their pages are drawn three times as often.
+ABBA: what changes slowly on this machine falls on both. Rollouts that are due at the same moment hold up each other far
+more than any reader does, and always the same ones: each tick is compared with those of its own rollout at its own
+place in the minute. All tick three times as often as in production, and their pages are drawn three times as often.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -35,7 +37,7 @@ WATCHED = 6
 """Rollouts of the daemon that has readers."""
 INTERVAL, TURN = 10, 60
 """Seconds between two ticks of a rollout, and of a turn."""
-TURNS = 8
+TURNS = 12
 SETTLE = 35.0
 """Seconds until each rollout has ticked often; the first ticks fold what is past."""
 GREETED = 4.0
@@ -67,10 +69,16 @@ def effect(*, turns: int) -> Figure:
     return _figure(alone, beside)
 
 
-class Turn:
-    """Ticks of one interval: their seconds, what pages were told, and the daemon's processor time, of one core."""
+Place = tuple[str, int]
+"""A rollout, and which slot of the minute."""
+Tick = tuple[Place, float]
+"""Where it belongs, and the seconds that it took."""
 
-    def __init__(self, ticks: list[float], events: int, busy: float) -> None:
+
+class Turn:
+    """Ticks of one interval, what pages were told, and the daemon's processor time, of one core."""
+
+    def __init__(self, ticks: list[Tick], events: int, busy: float) -> None:
         self.ticks = ticks
         self.events = events
         self.busy = busy
@@ -107,11 +115,23 @@ def _figure(alone: Sequence[Turn], beside: Sequence[Turn]) -> Figure:
 
 
 def _effect(alone: Sequence[Turn], beside: Sequence[Turn]) -> float:
-    return 100 * (_median(beside) / _median(alone) - 1)
+    """Percent: the geometric mean, over all places that both have, of how the middle ticks there compare."""
+    without, crowded = _places(alone), _places(beside)
+    both = without.keys() & crowded.keys()
+    compared = [math.log(statistics.median(crowded[one]) / statistics.median(without[one])) for one in both]
+    return 100 * (math.exp(statistics.mean(compared)) - 1)
+
+
+def _places(turns: Sequence[Turn]) -> dict[Place, list[float]]:
+    found: dict[Place, list[float]] = {}
+    for turn in turns:
+        for place, seconds in turn.ticks:
+            found.setdefault(place, []).append(seconds)
+    return found
 
 
 def _ticks(turns: Sequence[Turn]) -> list[float]:
-    return [seconds for turn in turns for seconds in turn.ticks]
+    return [seconds for turn in turns for _, seconds in turn.ticks]
 
 
 def _median(turns: Sequence[Turn]) -> float:
@@ -169,7 +189,7 @@ class Daemon:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.address = ("127.0.0.1", 0)
-        self._took: list[float] = []
+        self._took: list[Tick] = []
         self._started = threading.Event()
         self._said: list[str] = []
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -183,14 +203,15 @@ class Daemon:
             told = json.loads(line)
             if told["event"] == "tick":
                 if "seconds" in told:
-                    self._took.append(told["seconds"])
+                    began = time.time() - told["seconds"]
+                    self._took.append(((told["rollout"], int(began % TURN) // INTERVAL), told["seconds"]))
             elif told["event"] == "started":
                 host, _, port = told["http"].rpartition(":")
                 self.address = (host, int(port))
                 self._started.set()
 
-    def ticks(self, seconds: float) -> list[float]:
-        """How long the ticks of the next `seconds` took."""
+    def ticks(self, seconds: float) -> list[Tick]:
+        """The ticks of the next `seconds`."""
         first = len(self._took)
         time.sleep(seconds)
         return self._took[first:]
