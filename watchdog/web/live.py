@@ -38,8 +38,8 @@ SOON = 0.2
 """Seconds after a tick until it is looked at: rollouts that tick together are shown together."""
 LATEST = 3.0
 """Seconds for which a look makes way for ticks, all in all."""
-AGAIN = 0.02
-"""Seconds until it is seen whether a tick still runs."""
+AGAIN = 0.1
+"""Seconds until it is seen whether a tick still runs: each look takes the interpreter from it for a moment."""
 BEAT = 15.0
 """Seconds between two signs of life; each says as of when the page is."""
 PATIENCE = 10.0
