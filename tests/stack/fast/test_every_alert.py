@@ -143,6 +143,7 @@ def test_flags_and_the_ledger(drill: Drill, outage: float) -> None:
         drill.order("/rollouts/drill-pinned/rollback").raise_for_status()
         fires(drill, since, "FlagChangeFailed", "RolloutExposureAbovePlan", "RollbackUnconfirmed")
     drill.phase("drill-pinned", "rolled_back")
+    drill.exposed("drill-raised", 10.0)  # a flag that is still to be lowered would mend the file at once
     whole = drill.flags.read_text()
     drill.flags.write_text("{")
     fires(drill, since, "FlagServiceDown")
