@@ -25,10 +25,12 @@ from watchdog.evidence.archive import compress, unpack
 from watchdog.evidence.bundle import Context, write
 from watchdog.evidence.chain import _digests
 from watchdog.evidence.keys import PublicKey, SigningKey, generate, public_key, signing_key
+from watchdog.flags.base import Change
+from watchdog.flags.memory import InMemoryFlags
 from watchdog.ledger.attached import MEASURED, Rows, attached
 from watchdog.ledger.chain import FlagChange
 from watchdog.ledger.seals import GENESIS, seal_hash
-from watchdog.model import Reason, Rollout
+from watchdog.model import EMERGENCY_FLAGS, Exposure, Reason, Rollout
 from watchdog.report import build, render_html, render_json, render_markdown
 
 ASKED = Context("http://127.0.0.1:9090", {"watchdog.yaml": "0" * 64})
@@ -148,6 +150,25 @@ def turned(path: Path) -> Stage:
     return stage
 
 
+@dataclass
+class Beside:
+    """The flags beside the rollout's own."""
+
+    emergency: InMemoryFlags
+    secondary: dict[str, InMemoryFlags] = field(default_factory=dict)
+
+
+def shut_down(path: Path) -> Stage:
+    """Somebody switches ops.shutdown on."""
+    stage = Stage(path)
+    beside = Beside(InMemoryFlags(EMERGENCY_FLAGS))
+    stage.start_up(system=beside)
+    stage.run(NOON + 1300)
+    beside.emergency.set("ops.shutdown", Change(Exposure(100.0), (), "bob", "the payments are down"))
+    stage.run(NOON + 2500)
+    return stage
+
+
 def stopped(path: Path) -> Stage:
     """A person ends the watch."""
     stage = Stage(path)
@@ -175,7 +196,7 @@ SCENES: dict[str, Callable[[Path], Stage]] = {
     made.__name__: made
     for made in (
         *(signed_off, the_smallest, rolled_back, with_gaps, late_breach, amended),
-        *(observed, held, turned, stopped, under_way, pending),
+        *(observed, held, turned, shut_down, stopped, under_way, pending),
     )
 }
 

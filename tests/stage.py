@@ -69,12 +69,14 @@ class Stage:
         ledger: Any = None,
         flags: FlagService | None = None,
         notifier: Any = None,
+        system: Any = None,
     ) -> None:
         """A new process: nothing in memory, all from the ledger. Wrapped ports stand in for the real ones."""
         self.journal = Journal(self.path / "ledger.db.journal")
         self.journal.prepare()
         using = ledger or self.ledger
-        self.ticker = RolloutTick(self.rule.name, using, self.service, flags or self.flags, self.clock, self.journal)
+        own = flags or self.flags
+        self.ticker = RolloutTick(self.rule.name, using, self.service, own, self.clock, self.journal, system)
         self.sender = Sender(using, (notifier or self.notifier,), self.clock)
 
     def restart(self) -> None:

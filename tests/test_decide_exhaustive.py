@@ -326,5 +326,5 @@ def test_a_sign_off_waits_for_settled_slices_and_the_final_one_for_a_hold() -> N
         assert signed == (ready and phase is Phase.SOAKING), label
         assert ("final" in decision.reports) == signed, label
         assert decision.control.final_at == (SLOT if signed else None), label
-        interim = final is done and not unsettled and phase is not Phase.PENDING
+        interim = final is done and not unsettled and phase in (Phase.RAMPING, Phase.SOAKING)
         assert ("interim" in decision.reports) == interim, label

@@ -9,6 +9,9 @@ from typing import Any
 from watchdog.model import NOBODY, Deed, Exposure, Hold, Phase, Proof, Ramp, Rollback, SharedCause, Waiver
 from watchdog.ramp import next_step
 
+AFTERWARDS = 30 * 86400
+"""Seconds after a rollback for which its flag is still read: whoever turns it on again by hand is told of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Control:
@@ -111,6 +114,15 @@ def overdue(ramp: Ramp, control: Control, slot: int | None) -> float:
         return 0.0
     last = control.last_step_at if control.last_step_at is not None else control.started_at
     return max(0.0, slot - last - step.after) if last is not None else 0.0
+
+
+def left_alone(control: Control, now: float) -> bool:
+    """Whether the flag was taken back so long ago that it is looked at no more, and what came of it is told."""
+    rollback = control.rollback
+    if control.phase is not Phase.ROLLED_BACK or rollback is None or rollback.confirmed_at is None:
+        return False
+    told = control.cause is None or rollback.recovered_at is not None or "verified" in rollback.escalated
+    return told and now - rollback.confirmed_at >= AFTERWARDS
 
 
 class Timeline:

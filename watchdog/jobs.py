@@ -17,13 +17,14 @@ from watchdog.config.settings import Settings
 from watchdog.connect import open_prometheus
 from watchdog.control import overdue
 from watchdog.deadman import DeadMan, cycle_of
+from watchdog.ended import ended
 from watchdog.errors import ConfigError, LedgerConflict, LedgerError
 from watchdog.flagsystem import FlagSystem
 from watchdog.freeze import freeze
 from watchdog.journal import Journal
 from watchdog.ledger import Ledger, StoredRollout
 from watchdog.metrics import Metrics
-from watchdog.model import Phase, Rollout
+from watchdog.model import Rollout
 from watchdog.outage import Tell
 from watchdog.prometheus import Prometheus
 from watchdog.proof import Gate
@@ -35,8 +36,6 @@ from watchdog.tick import RolloutTick
 ABOUT = 0.1
 """Seconds before a tick for which nothing should begin that would still hold it up: as long as a page is drawn."""
 ERRORS_TO_HOLD = 3
-AMENDED_FOR = 2 * 86400
-"""How far back from its end a signed-off rollout is looked through for unanswered slots after a restart."""
 log = structlog.get_logger()
 
 
@@ -135,7 +134,7 @@ class Jobs:
         with self._lock:
             if stored.name in self._jobs:
                 return True
-            if not once and self._ended(stored):
+            if not once and ended(self.ledger, stored, self.clock()):
                 return False
             if (rollout := self._rule(stored)) is None:
                 return False
@@ -166,15 +165,6 @@ class Jobs:
             self.metrics.on_job_error(stored.name, "damaged")
             log.error("rollout held back", rollout=stored.name, why=str(error))  # noqa: TRY400 - a sentence, no trace
             return None
-
-    def _ended(self, stored: StoredRollout) -> bool:
-        """Whether nothing is left to do: the report is written, and no answer that could amend it is waited for."""
-        if _undone(stored):
-            return False
-        if stored.phase is Phase.SIGNED_OFF:
-            written = any(report.kind == "final" for report in self.ledger.reports(stored.id))
-            return written and not self.ledger.unknown_slots(stored.id, (stored.last_slot or 0) - AMENDED_FOR)
-        return stored.phase is Phase.STOPPED
 
     def _run(self, name: str) -> None:
         """One tick of one rollout, and what follows from it."""
@@ -301,9 +291,3 @@ class Jobs:
             job = self._scheduler.get_job(name)
             if job is not None and job.next_run_time > at:
                 job.modify(next_run_time=at)
-
-
-def _undone(stored: StoredRollout) -> bool:
-    """Whether an ended rollout has something to do yet beside its flag; a damaged row is its tick's to complain of."""
-    deeds = stored.control.get("deeds")
-    return stored.phase.terminal and isinstance(deeds, list) and any("told" not in deed["escalated"] for deed in deeds)

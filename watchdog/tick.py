@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from watchdog.act import Hand, undone
 from watchdog.batch import Batch, Learnt, Look, learn
 from watchdog.causes import Causes
+from watchdog.control import left_alone
 from watchdog.decide import Decision, Seen, decide
 from watchdog.errors import FlagServiceError, LedgerConflict, LedgerError
 from watchdog.flags.base import FlagService
@@ -81,13 +82,17 @@ class RolloutTick:
 
     @property
     def over(self) -> bool:
-        """Whether the rollout has ended and no answer that could amend its report is still waited for."""
+        """Whether the rollout has ended, and nothing that could amend or follow it is still waited for."""
         memory = self.memory
-        if memory is None or memory.control.phase not in (Phase.SIGNED_OFF, Phase.STOPPED) or undone(memory):
+        if memory is None or undone(memory) or self.causes.waiting:
             return False
-        if self.causes.waiting:
-            return False
-        return memory.control.phase is Phase.STOPPED or not memory.unanswered
+        match memory.control.phase:
+            case Phase.SIGNED_OFF:
+                return not memory.unanswered
+            case Phase.ROLLED_BACK:
+                return left_alone(memory.control, self.clock())
+            case phase:
+                return phase is Phase.STOPPED
 
     @property
     def actual(self) -> Exposure | None:

@@ -51,7 +51,8 @@ def judge_windows(draft: Draft) -> None:
     _resets(draft)
     control, seen = draft.control, draft.seen
     required = draft.rollout.window.slices
-    if control.interim_at is None and seen.interim.completed_at is not None and not seen.unsettled:
+    ramps = control.phase in (Phase.RAMPING, Phase.SOAKING)  # a feature that was taken back is signed off by nobody
+    if ramps and control.interim_at is None and seen.interim.completed_at is not None and not seen.unsettled:
         draft.change(interim_at=seen.interim.completed_at)
         why = f"interim sign-off: {required} consecutive good slices at {control.desired}"
         draft.tell("interim", why)
