@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from watchdog.config.flagsettings import ABILITIES
+from watchdog.decide.emergency import SHUTDOWN
 from watchdog.errors import ConfigError
 from watchdog.evidence.recompute import Case
 from watchdog.model import OnBreach, Phase, Rollout, Transition, Verdict
@@ -29,6 +30,8 @@ ALLOWED: dict[Phase, frozenset[Phase]] = {
 }
 """Where a rollout goes from each phase; an operator's rollback is accepted in all."""
 EXPOSED = frozenset({Phase.RAMPING, Phase.SOAKING})
+BY_ITSELF = "watchdog"
+"""Who did what the watchdog did."""
 
 
 def rule(case: Case) -> Iterator[str]:
@@ -92,6 +95,7 @@ def phases(case: Case) -> Iterator[str]:
     yield from _preflight(case)
     yield from _signed_off(case, told)
     yield from _taken_back(case, told)
+    yield from _ordered(case, told)
     yield from _let_go(case, told)
     yield from _raised(case)
 
@@ -150,12 +154,33 @@ def _taken_back(case: Case, told: Sequence[Transition]) -> Iterator[str]:
     back = [one for one in told if one.target is Phase.ROLLING_BACK and one.source is not Phase.ROLLING_BACK]
     if bool(back) is not (rollback is not None):
         yield "its history and its control state do not agree on a rollback"
-    commands = {command.verb for command, _ in case.ledger.commands(case.stored.id)}
     for one in back:
         if one.objective is not None and case.rollout.objective(one.objective).on_breach is not OnBreach.ROLLBACK:
             yield f"a breach of {one.objective} took it back, which by its rule takes nothing back"
-        if one.objective is None and "rollback" not in commands and not one.by:
-            yield f"it was taken back at {rfc3339(one.at)}, and nothing and nobody asked for it"
+
+
+def _ordered(case: Case, told: Sequence[Transition]) -> Iterator[str]:
+    """What people did to it they ordered: their command is on record."""
+    ordered = {(command.verb, command.by) for command, _ in case.ledger.commands(case.stored.id)}
+    for one in told:
+        verbs = _verbs(one)
+        if verbs and not any((verb, one.by) in ordered for verb in verbs):
+            who = f"{one.by!r}, who is said to have done it, has"
+            yield f"at {rfc3339(one.at)} there is a {one.kind}, and {who} no such command on record"
+
+
+def _verbs(one: Transition) -> Sequence[str]:
+    """The commands of which one made this transition; none where the watchdog or an emergency flag did."""
+    match one.kind:
+        case "start" if one.by != BY_ITSELF:
+            return "start", "adopt"
+        case "hold" if one.why.startswith("held (operator) "):
+            return ("hold",)
+        case "rollback" if one.objective is None and not one.why.startswith(f"rolled back by {SHUTDOWN}: "):
+            return ("rollback",)
+        case "resume" | "stop":
+            return (one.kind,)
+    return ()
 
 
 def _let_go(case: Case, told: Sequence[Transition]) -> Iterator[str]:

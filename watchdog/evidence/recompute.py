@@ -6,10 +6,9 @@ rows may be anybody's: what cannot be read as a ledger's rows raises Damaged, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import compress
-from typing import Any
 
 from watchdog.control import Control, Timeline
 from watchdog.evaluate import evaluate, sentence
@@ -234,11 +233,3 @@ def _slice_differs(recorded: Slice, found: Slice) -> str:
         if getattr(recorded, name) != getattr(found, name):
             return f"has another {name} on record than its measurements give"
     return "is not what its measurements give"
-
-
-Check = Callable[[Case], Iterator[str]]
-
-
-def told(found: Iterator[str]) -> Any:
-    """The first difference, None where there is none."""
-    return next(found, None)
