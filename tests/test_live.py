@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import requests
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -200,6 +201,14 @@ def test_pages_beyond_the_bound_are_told_to_come_again(site: Site) -> None:
         assert answer.json()["type"].endswith(":too-many-readers")
         assert site.get("/").ok
     wait_for(lambda: not refused(site) or None, WITHIN, lambda: "no place gets free")
+
+
+def test_a_look_at_the_headers_alone_ends_at_once_and_takes_no_place(site: Site) -> None:
+    for _ in range(READERS + 1):
+        answer = requests.head(f"{site.url}/live", timeout=20)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
+    assert requests.head(f"{site.url}/live?rollout=x", timeout=20).status_code == 400
+    assert not refused(site)
 
 
 @contextmanager

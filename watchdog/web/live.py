@@ -147,6 +147,10 @@ class Live:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one page until it is closed, too slow, or the server stops. Raises Problem before the first byte."""
         name, topic = self._asked(Request(scope))
+        if scope["method"] == "HEAD":  # whoever asks for no body must not hold a place
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await send({"type": "http.response.body", "body": b""})
+            return
         room = self._rooms.setdefault(name, _Room(topic))
         found = scope.get("state", {}).get("found", Found())
         reader = Reader(scope.get("extensions", {}).get(ABORT, lambda: None), found, self._time())
