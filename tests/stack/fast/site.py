@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ import requests
 import yaml
 
 from tests.answering import Answering, Reply, Request, reply
+from tests.processes import wait_for
 from tests.servers import free_port
 from tests.stack.running import Stack
 
@@ -104,7 +105,14 @@ def locked(ledger: Path) -> Iterator[None]:
 def unwritable(flags: Path) -> Iterator[None]:
     """A flag file that can be read but not replaced: something has the name of the file that is to take its place."""
     there = flags.with_name(f".{flags.name}.tmp")
-    there.mkdir()
+
+    def taken() -> bool | None:
+        with suppress(FileExistsError):  # a write is under way
+            there.mkdir()
+            return True
+        return None
+
+    wait_for(taken, 5, lambda: f"{there} is always there")
     try:
         yield
     finally:
