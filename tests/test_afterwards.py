@@ -12,6 +12,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from tests.evidences import held, rolled_back, shut_down
 from tests.rollouts import HOUR, NOON
 from tests.stage import Stage
+from watchdog.account import Account
 from watchdog.audit.service import audited
 from watchdog.config import load_settings
 from watchdog.control import AFTERWARDS, Control, left_alone
@@ -20,6 +21,7 @@ from watchdog.flagsystem import FlagSystem
 from watchdog.jobs import Jobs
 from watchdog.metrics import Metrics
 from watchdog.model import EMERGENCY_FLAGS, Phase, Rollback
+from watchdog.report import build, render_html
 
 DEAD = "http://127.0.0.1:9"
 """Nobody is asked there."""
@@ -81,4 +83,16 @@ def test_what_was_taken_back_is_never_signed_off(tmp_path: Path) -> None:
     assert stage.phase is Phase.ROLLED_BACK
     assert stage.told("interim", "signed_off") == []
     assert stage.control["interim_at"] is None
+    stage.close()
+
+
+def test_its_report_names_no_window_that_the_hours_after_the_rollback_completed(tmp_path: Path) -> None:
+    stage = shut_down(tmp_path)
+    stage.run(NOON + 3 * HOUR)
+    account = Account(stage.ledger, stage.stored)
+    assert account.window()["completed_at"] is not None
+    report = build(account.evidence(stage.clock.now))
+    assert report["verdict"]["kind"] == "rolled_back"
+    assert "interim" not in report["windows"]
+    assert ">interim<" not in render_html(report)
     stage.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from watchdog.model import Mode, Phase, Sequential, Slice, SliceVerdict
@@ -137,11 +138,12 @@ def _windows(evidence: Evidence) -> dict[str, list[Slice]]:
     """The slices of the interim and the final window, where those are complete, and of the run under way."""
     window = evidence.figures.get("window") or {}
     required, slices = evidence.rollout.window.slices, list(evidence.slices)
+    back = next((item.at for item in evidence.transitions if item.target is Phase.ROLLING_BACK), math.inf)
     found = {}
     for name, facts in (("interim", window), ("final", window.get("final") or {})):
         done = facts.get("completed_at")
         last = next((place for place, item in enumerate(slices) if stamp(item.end) == done), None) if done else None
-        if last is not None:
+        if last is not None and slices[last].end <= back:  # later hours show the effect of the rollback
             found[name] = _back(slices[: last + 1], required)
     if window.get("current"):
         found["current"] = _back(slices, int(window["current"]))

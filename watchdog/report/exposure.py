@@ -67,8 +67,7 @@ def _cohort(records: Sequence[Json], plot: Plot) -> list[str]:
 def _events(report: Json, plot: Plot) -> list[str]:
     """Sign-offs and breaches as named or numbered verticals."""
     found = []
-    window = report.get("window") or {}
-    marks = [("interim", window.get("completed_at")), ("final", (window.get("final") or {}).get("completed_at"))]
+    marks = [(name, (report["windows"].get(name) or {}).get("to")) for name in ("interim", "final")]
     if marks[0][1] == marks[1][1]:
         marks = marks[1:]
     for name, at in marks:
