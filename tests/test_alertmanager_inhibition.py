@@ -102,8 +102,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AlertmanagerSer
         yield started
 
 
-def pair(server: AlertmanagerServer, loud: Labels, quiet: Labels) -> tuple[Any, Any]:
-    """Both as Alertmanager holds them, with names of their own so that no other pair is in their way."""
+def told(server: AlertmanagerServer, loud: Labels, quiet: Labels) -> list[Labels]:
+    """Post both, with names of their own so that no other pair is in their way; their labels then."""
     own = str(next(NUMBERS))
     posted = [
         each
@@ -112,23 +112,37 @@ def pair(server: AlertmanagerServer, loud: Labels, quiet: Labels) -> tuple[Any, 
         for each in (loud, quiet)
     ]
     post(server.url, *posted)
+    return posted
 
-    def held() -> tuple[Any, Any] | None:
-        found = {frozenset(alert["labels"].items()): alert for alert in server.alerts()}
-        first, second = (found.get(frozenset(each.items())) for each in posted)
-        return (first, second) if first and second else None
 
-    return wait_for(held, 10, lambda: f"{posted} are not held")
+def held(server: AlertmanagerServer, posted: list[Labels]) -> tuple[Any, Any] | None:
+    """Both as Alertmanager holds them now."""
+    found = {frozenset(alert["labels"].items()): alert for alert in server.alerts()}
+    first, second = (found.get(frozenset(each.items())) for each in posted)
+    return (first, second) if first and second else None
+
+
+def silenced(server: AlertmanagerServer, loud: Labels, quiet: Labels) -> tuple[Any, Any]:
+    """Both, when the second is silenced: Alertmanager holds an alert a moment before its inhibitions know of it."""
+    posted = told(server, loud, quiet)
+
+    def hushed() -> tuple[Any, Any] | None:
+        found = held(server, posted)
+        return found if found is not None and found[1]["status"]["inhibitedBy"] else None
+
+    return wait_for(hushed, 10, lambda: f"not silenced: {held(server, posted)}")
 
 
 @pytest.mark.parametrize("case", SILENCED, ids=[name for name, _, _ in SILENCED])
 def test_is_silenced(server: AlertmanagerServer, case: tuple[str, Labels, Labels]) -> None:
-    loud, quiet = pair(server, *case[1:])
+    loud, quiet = silenced(server, *case[1:])
     assert quiet["status"]["inhibitedBy"] == [loud["fingerprint"]]
     assert loud["status"]["state"] == "active"
 
 
 @pytest.mark.parametrize("case", HEARD, ids=[name for name, _, _ in HEARD])
 def test_is_heard_beside(server: AlertmanagerServer, case: tuple[str, Labels, Labels]) -> None:
-    loud, quiet = pair(server, *case[1:])
+    posted = told(server, *case[1:])
+    silenced(server, ERRORS, ERRORS_SLOWLY)  # inhibitions learn in order: they know of those two, too
+    loud, quiet = wait_for(lambda: held(server, posted), 10, lambda: f"{posted} are not held")
     assert loud["status"]["state"] == quiet["status"]["state"] == "active"
