@@ -15,7 +15,7 @@ from tests.stage import Stage
 from watchdog.account import Account
 from watchdog.audit.service import audited
 from watchdog.config import load_settings
-from watchdog.control import AFTERWARDS, Control, left_alone
+from watchdog.control import LEFT_ALONE_AFTER, Control, left_alone
 from watchdog.flags.memory import InMemoryFlags
 from watchdog.flagsystem import FlagSystem
 from watchdog.jobs import Jobs
@@ -27,7 +27,7 @@ DEAD = "http://127.0.0.1:9"
 """Nobody is asked there."""
 TAKEN = Rollback("1% bad", NOON, NOON, NOON + 1.0, NOON + 1.0, escalated=("verified",))
 BACK = Control(phase=Phase.ROLLED_BACK, started_at=NOON - HOUR, rollback=TAKEN, cause=("error_rate", NOON))
-LATER = NOON + 1.0 + AFTERWARDS
+LATER = NOON + 1.0 + LEFT_ALONE_AFTER
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_rollout_that_was_taken_back_ticks_for_thirty_days_and_then_no_more(
     stage = scene(tmp_path)
     assert stage.phase is Phase.ROLLED_BACK
     stage.run(stage.clock.now + HOUR)
-    end = stage.rollback["confirmed_at"] + AFTERWARDS
+    end = stage.rollback["confirmed_at"] + LEFT_ALONE_AFTER
     for now, over in ((end - 0.5, False), (end, True)):
         stage.clock.now = now
         assert stage.ticker.over is over, "for a daemon that runs"

@@ -148,7 +148,7 @@ FORGED: list[tuple[str, Change, str]] = [
         edited("transitions", kind("rollback"), objective="flag_ramp"),
         "phases: a breach of flag_ramp took it back, which by its rule takes nothing back",
     ),
-    ("rolled_back", edited("transitions", kind("rollback"), objective="nobody"), "phases: cannot be understood: "),
+    ("rolled_back", edited("transitions", kind("rollback"), objective="nobody"), "phases: a breach of nobody took it"),
     ("rolled_back", edited("breaches", bool, why="bad luck"), "breaches: the breach of error_rate at 2023-11-15T12:27"),
     ("rolled_back", more("steps", objective="flag_ramp"), "measurements: there are steps of flag_ramp, which measures"),
     (

@@ -9,7 +9,7 @@ from typing import Any
 from watchdog.model import NOBODY, Deed, Exposure, Hold, Phase, Proof, Ramp, Rollback, SharedCause, Waiver
 from watchdog.ramp import next_step
 
-AFTERWARDS = 30 * 86400
+LEFT_ALONE_AFTER = 30 * 86400
 """Seconds after a rollback for which its flag is still read: whoever turns it on again by hand is told of."""
 
 
@@ -122,7 +122,7 @@ def left_alone(control: Control, now: float) -> bool:
     if control.phase is not Phase.ROLLED_BACK or rollback is None or rollback.confirmed_at is None:
         return False
     told = control.cause is None or rollback.recovered_at is not None or "verified" in rollback.escalated
-    return told and now - rollback.confirmed_at >= AFTERWARDS
+    return told and now - rollback.confirmed_at >= LEFT_ALONE_AFTER
 
 
 class Timeline:

@@ -154,8 +154,9 @@ def _taken_back(case: Case, told: Sequence[Transition]) -> Iterator[str]:
     back = [one for one in told if one.target is Phase.ROLLING_BACK and one.source is not Phase.ROLLING_BACK]
     if bool(back) is not (rollback is not None):
         yield "its history and its control state do not agree on a rollback"
+    takes_back = {o.name for o in case.rollout.objectives if o.on_breach is OnBreach.ROLLBACK}
     for one in back:
-        if one.objective is not None and case.rollout.objective(one.objective).on_breach is not OnBreach.ROLLBACK:
+        if one.objective is not None and one.objective not in takes_back:
             yield f"a breach of {one.objective} took it back, which by its rule takes nothing back"
 
 
